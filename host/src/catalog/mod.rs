@@ -1,0 +1,86 @@
+//! What PostgreSQL holds: roles, memberships, database privileges, and how far the controller may
+//! look. Plain data; reading it from a server is the business of `postgres::snapshot`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Database, Privileges, Role, Standing};
+
+/// What PostgreSQL held at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Every role of the server, predefined ones included.
+    pub roles: BTreeMap<String, Role>,
+    /// OID of each role: a name can be reused, an OID cannot.
+    pub oids: BTreeMap<String, u32>,
+    /// `xmin` of each role's `pg_authid` row, where it can be read: moves with every ALTER ROLE.
+    pub row_versions: BTreeMap<String, String>,
+    /// Every database of the server, with its owner.
+    pub databases: BTreeMap<String, Database>,
+    /// Database privileges granted by somebody other than the owner: REVOKE must run as them.
+    /// Keyed by grantee and database.
+    pub foreign_grantors: BTreeMap<(String, String), BTreeMap<String, Privileges>>,
+    /// What the controller is and may.
+    pub server: Server,
+    /// Digest of the row versions behind all this; it moves whenever any of it does.
+    pub fingerprint: String,
+}
+
+/// The server, and what the controller's own role may do there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Server {
+    /// As `server_version_num` prints it.
+    pub version: u32,
+    /// `host:port/database`.
+    pub target: String,
+    /// Distinguishes this database from another behind the same name.
+    pub identity: String,
+    /// The controller's own role.
+    pub current_user: String,
+    /// The role with OID 10, made by initdb.
+    pub bootstrap_superuser: String,
+    /// Whether the controller is a superuser.
+    pub superuser: bool,
+    /// Whether the controller may create roles.
+    pub createrole: bool,
+    /// Whether `pg_authid`, and so the stored verifiers, can be read.
+    pub reads_verifiers: bool,
+}
+
+impl Server {
+    /// PostgreSQL 16 and later keep one membership edge per grantor, with options.
+    pub fn has_membership_options(&self) -> bool {
+        self.version >= 160_000
+    }
+}
+
+impl Catalog {
+    /// Marks whose each role is. Protected wins over managed.
+    pub fn assign_standing(&mut self, protected: &BTreeSet<String>, managed: &BTreeSet<String>) {
+        for role in self.roles.values_mut() {
+            role.standing = if protected.contains(&role.name)
+                || is_predefined(&role.name)
+                || role.name == self.server.current_user
+                || role.name == self.server.bootstrap_superuser
+            {
+                Standing::Protected
+            } else if managed.contains(&role.name) {
+                Standing::Managed
+            } else {
+                Standing::Foreign
+            };
+        }
+    }
+
+    /// Whether the role is protected; a name that the server does not know is judged by its form.
+    pub fn is_protected(&self, name: &str) -> bool {
+        match self.roles.get(name) {
+            Some(role) => role.standing == Standing::Protected,
+            None => is_predefined(name),
+        }
+    }
+}
+
+/// `pg_*` names belong to PostgreSQL: no role may be created, altered or dropped under one.
+pub fn is_predefined(name: &str) -> bool {
+    name.starts_with("pg_")
+}

@@ -1,0 +1,18 @@
+//! Rolewright keeps the users, roles and privileges of PostgreSQL as a ConfigMap says.
+//!
+//! ```text
+//! source ──► spec ──► policy ──► guard ──┬──► present   (plan, dry run)
+//! postgres ─► catalog ──┘                ├──► rehearse  (run in PostgreSQL, roll back)
+//!                                        └──► apply ──► ledger ──► telemetry
+//! ```
+//!
+//! Data flows one way. The core (`model`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
+//! `guard`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
+//! `reconcile` first.
+
+pub mod catalog;
+pub mod model;
+pub mod plan;
+pub mod postgres;
+pub mod secret;
+pub mod sql;

@@ -1,0 +1,231 @@
+//! The changes that a plan is made of, as `wit/changes.wit` defines them, and what the host adds
+//! to each: the higher of two risks, the cause, and the name of the module that asked for it.
+
+use std::fmt;
+
+use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Role, Setting};
+
+/// What to switch on, what to switch off, and what to set; `None` leaves a field as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RolePatch {
+    /// The role to alter.
+    pub name: String,
+    /// Attributes to switch on.
+    pub set: Attributes,
+    /// Attributes to switch off.
+    pub clear: Attributes,
+    /// `CONNECTION LIMIT`.
+    pub connection_limit: Option<Limit>,
+    /// `VALID UNTIL`.
+    pub valid_until: Option<Expiry>,
+    /// An empty comment removes it.
+    pub comment: Option<String>,
+}
+
+/// One change to the server. The host owns the SQL of each case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The role with its attributes, memberships, and password if its credential is present.
+    CreateRole(Role),
+    /// `ALTER ROLE`.
+    AlterRole(RolePatch),
+    /// `ALTER ROLE … RENAME TO …`.
+    RenameRole {
+        /// The name it has.
+        from: String,
+        /// The name it gets.
+        to: String,
+    },
+    /// The password from the role's Secret.
+    SetPassword(String),
+    /// `PASSWORD NULL`.
+    ClearPassword(String),
+    /// `GRANT role TO member`.
+    GrantRole {
+        /// Who becomes a member.
+        member: String,
+        /// Of what, and with which options.
+        membership: Membership,
+    },
+    /// `REVOKE role FROM member`: the whole edge of the grantor named.
+    RevokeRole {
+        /// Who is a member.
+        member: String,
+        /// The edge as found.
+        membership: Membership,
+    },
+    /// `GRANT privileges ON object`; `role` is `None` for PUBLIC.
+    GrantPrivilege {
+        /// The grantee.
+        role: Option<String>,
+        /// What is granted.
+        grant: Grant,
+    },
+    /// `REVOKE`: `privileges` go wholly; of `grantable`, those not in `privileges` lose only their
+    /// grant option.
+    RevokePrivilege {
+        /// The grantee.
+        role: Option<String>,
+        /// What is revoked.
+        grant: Grant,
+    },
+    /// `ALTER ROLE … SET`.
+    SetSetting {
+        /// The role.
+        role: String,
+        /// The setting with its value.
+        setting: Setting,
+    },
+    /// `ALTER ROLE … RESET`.
+    ResetSetting {
+        /// The role.
+        role: String,
+        /// The setting; its value does not matter.
+        setting: Setting,
+    },
+    /// NOLOGIN, end sessions, reassign and drop what it owns in every database, DROP ROLE.
+    DropRole {
+        /// The role to remove.
+        name: String,
+        /// Who receives what it owned; `None`: the configured role.
+        reassign_to: Option<String>,
+    },
+    /// `CREATE DATABASE`.
+    CreateDatabase(Database),
+    /// `ALTER DATABASE`.
+    AlterDatabase(Database),
+    /// Run the custom script of this name.
+    RunScript(String),
+}
+
+impl Change {
+    /// The kebab-case name of the case in `wit/changes.wit`.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Change::CreateRole(_) => "create-role",
+            Change::AlterRole(_) => "alter-role",
+            Change::RenameRole { .. } => "rename-role",
+            Change::SetPassword(_) => "set-password",
+            Change::ClearPassword(_) => "clear-password",
+            Change::GrantRole { .. } => "grant-role",
+            Change::RevokeRole { .. } => "revoke-role",
+            Change::GrantPrivilege { .. } => "grant-privilege",
+            Change::RevokePrivilege { .. } => "revoke-privilege",
+            Change::SetSetting { .. } => "set-setting",
+            Change::ResetSetting { .. } => "reset-setting",
+            Change::DropRole { .. } => "drop-role",
+            Change::CreateDatabase(_) => "create-database",
+            Change::AlterDatabase(_) => "alter-database",
+            Change::RunScript(_) => "run-script",
+        }
+    }
+
+    /// The role that the change is about: the member of an edge, the grantee of a privilege.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Change::CreateRole(role) => Some(&role.name),
+            Change::AlterRole(patch) => Some(&patch.name),
+            Change::RenameRole { from, .. } => Some(from),
+            Change::SetPassword(name) | Change::ClearPassword(name) => Some(name),
+            Change::GrantRole { member, .. } | Change::RevokeRole { member, .. } => Some(member),
+            Change::GrantPrivilege { role, .. } | Change::RevokePrivilege { role, .. } => role.as_deref(),
+            Change::SetSetting { role, .. } | Change::ResetSetting { role, .. } => Some(role),
+            Change::DropRole { name, .. } => Some(name),
+            Change::CreateDatabase(_) | Change::AlterDatabase(_) | Change::RunScript(_) => None,
+        }
+    }
+
+    /// How bad the change is if it turns out to be a mistake, in the host's own judgement.
+    pub fn risk(&self) -> Risk {
+        match self {
+            Change::CreateRole(_)
+            | Change::GrantRole { .. }
+            | Change::GrantPrivilege { .. }
+            | Change::SetSetting { .. }
+            | Change::CreateDatabase(_) => Risk::Safe,
+            Change::AlterRole(patch) => {
+                let takes_away = !(patch.clear - Attributes::INHERIT).is_empty()
+                    || matches!(patch.connection_limit, Some(Limit::AtMost(_)))
+                    || matches!(patch.valid_until, Some(Expiry::At(_)));
+                if takes_away { Risk::Disruptive } else { Risk::Safe }
+            }
+            Change::RenameRole { .. }
+            | Change::SetPassword(_)
+            | Change::ClearPassword(_)
+            | Change::RevokeRole { .. }
+            | Change::RevokePrivilege { .. }
+            | Change::ResetSetting { .. }
+            | Change::AlterDatabase(_) => Risk::Disruptive,
+            Change::DropRole { .. } | Change::RunScript(_) => Risk::Destructive,
+        }
+    }
+}
+
+/// How bad it is if the step turns out to be a mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Adds something that can be taken away again.
+    Safe,
+    /// Takes access away, or changes how somebody logs in.
+    Disruptive,
+    /// Cannot be undone.
+    Destructive,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Risk::Safe => "safe",
+            Risk::Disruptive => "disruptive",
+            Risk::Destructive => "destructive",
+        })
+    }
+}
+
+/// Why the server differs from the spec: somebody changed the spec, or somebody changed the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The spec moved on from what was last applied.
+    Spec,
+    /// The server moved away from what was last applied.
+    Drift,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Spec => "spec",
+            Cause::Drift => "drift",
+        })
+    }
+}
+
+/// A step as a module proposes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// What to do.
+    pub change: Change,
+    /// The module's view of the risk; the host takes the higher of its own and this.
+    pub risk: Risk,
+    /// Why, in a few words.
+    pub reason: String,
+    /// JSON pointer to the wish; empty for what is no longer declared.
+    pub path: String,
+}
+
+/// A step of a plan: a proposal, judged and attributed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub change: Change,
+    /// The higher of the host's and the module's risk.
+    pub risk: Risk,
+    /// Why, in a few words of the module.
+    pub reason: String,
+    /// JSON pointer to the wish; empty for what is no longer declared.
+    pub path: String,
+    /// Spec change or drift, as the ledger tells.
+    pub cause: Cause,
+    /// Name of the module in the chain that asked for it.
+    pub by: String,
+}

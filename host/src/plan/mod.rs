@@ -1,0 +1,135 @@
+//! A plan: ordered steps from what is to what should be, with everything that a person or the
+//! guard needs to judge it. No SQL is run here and no module is called.
+//!
+//! ```text
+//! proposals ──► order ──► cause, risk ──► Plan ──► digest
+//!  (policy)                                │
+//!                                          ├──► replay (guard)
+//!                                          └──► present (text, json, sql, markdown)
+//! ```
+
+pub mod cause;
+pub mod change;
+pub mod order;
+pub mod replay;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step};
+use serde::Serialize;
+
+use crate::catalog::Catalog;
+use crate::model::Attributes;
+
+/// What becomes of the belongings of a role that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Removal {
+    /// Who receives what the role owns.
+    pub reassign_to: String,
+    /// Number of objects that depend on the role (owned, or with privileges for it), by database;
+    /// the key is empty for objects of the whole server.
+    pub dependencies: BTreeMap<String, u64>,
+    /// Sessions that it has open now and that will be ended.
+    pub sessions: u64,
+}
+
+/// Ordered steps, and what else is known about them.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Binds spec, catalog, chain, settings and server: an approval fits one plan only.
+    pub digest: String,
+    /// In the order in which they run.
+    pub steps: Vec<Step>,
+    /// For each role that is dropped.
+    pub removals: BTreeMap<String, Removal>,
+}
+
+/// How many of each; the last line of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Steps in all.
+    pub steps: usize,
+    /// Roles with LOGIN that are created.
+    pub users_created: usize,
+    /// Roles with LOGIN that are changed in any way.
+    pub users_updated: usize,
+    /// Roles with LOGIN that are dropped.
+    pub users_deleted: usize,
+    /// Roles without LOGIN that are created.
+    pub roles_created: usize,
+    /// Roles without LOGIN that are changed in any way.
+    pub roles_updated: usize,
+    /// Roles without LOGIN that are dropped.
+    pub roles_deleted: usize,
+    /// Steps whose cause is drift.
+    pub drift: usize,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Counts roles, not steps: a user with three changes is one user updated. `users` names every
+    /// role that is a user on either side.
+    pub fn counts(&self, users: &BTreeSet<&str>) -> Counts {
+        let mut counts = Counts { steps: self.steps.len(), ..Counts::default() };
+        let mut created = BTreeSet::new();
+        let mut dropped = BTreeSet::new();
+        let mut touched = BTreeSet::new();
+        for step in &self.steps {
+            if step.cause == Cause::Drift {
+                counts.drift += 1;
+            }
+            let Some(role) = step.change.role() else { continue };
+            match &step.change {
+                Change::CreateRole(_) => created.insert(role),
+                Change::DropRole { .. } => dropped.insert(role),
+                _ => touched.insert(role),
+            };
+        }
+        for role in &created {
+            if users.contains(role) { counts.users_created += 1 } else { counts.roles_created += 1 }
+        }
+        for role in &dropped {
+            if users.contains(role) { counts.users_deleted += 1 } else { counts.roles_deleted += 1 }
+        }
+        for role in touched.difference(&created).filter(|role| !dropped.contains(*role)) {
+            if users.contains(role) { counts.users_updated += 1 } else { counts.roles_updated += 1 }
+        }
+        counts
+    }
+
+    /// Roles with LOGIN on either side of the plan: what the summary calls users.
+    pub fn users<'a>(&'a self, catalog: &'a Catalog) -> BTreeSet<&'a str> {
+        let created = self.steps.iter().filter_map(|step| match &step.change {
+            Change::CreateRole(role) if role.is_user() => Some(role.name.as_str()),
+            Change::AlterRole(patch) if patch.set.contains(Attributes::LOGIN) => Some(patch.name.as_str()),
+            _ => None,
+        });
+        let found = self.steps.iter().filter_map(|step| {
+            let role = catalog.roles.get(step.change.role()?)?;
+            role.is_user().then_some(role.name.as_str())
+        });
+        created.chain(found).collect()
+    }
+}
+
+/// Turns proposals into the steps of a plan: ordered, with the host's risk where it is higher, and
+/// with the cause that the ledger tells.
+pub fn assemble(proposals: Vec<Proposal>, by: &str, cause: impl Fn(&Change) -> Cause) -> Vec<Step> {
+    let mut steps: Vec<Step> = proposals
+        .into_iter()
+        .map(|proposal| Step {
+            risk: proposal.risk.max(proposal.change.risk()),
+            cause: cause(&proposal.change),
+            change: proposal.change,
+            reason: proposal.reason,
+            path: proposal.path,
+            by: by.to_owned(),
+        })
+        .collect();
+    order::sort(&mut steps);
+    steps
+}

@@ -1,0 +1,5 @@
+//! Everything that talks to PostgreSQL.
+
+pub mod target;
+
+pub use target::{SslMode, Target};

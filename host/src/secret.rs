@@ -1,0 +1,62 @@
+//! Passwords on their way from a Secret to PostgreSQL. They are kept in memory that is wiped, show
+//! up nowhere in `Debug`, and have no way into a plan, a module, the ledger or a log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::model::SecretState;
+
+/// A secret text that does not print itself.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes the text over; it is wiped when the last clone is gone.
+    pub fn new(text: String) -> Self {
+        Password(Zeroizing::new(text))
+    }
+
+    /// The text itself, for the one who proves or sets it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// Where a password comes from: one key of one Secret, in the namespace of the ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretRef {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key in it.
+    pub key: String,
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.name, self.key)
+    }
+}
+
+/// What the source found behind a [`SecretRef`].
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// Whether there is a password to use.
+    pub state: SecretState,
+    /// Opaque; changes whenever the Secret is written. Derived from nothing in it.
+    pub version: String,
+    /// There if and only if the state is `Present`.
+    pub password: Option<Password>,
+    /// What is wrong with it, for people, where the state is not `Present`; never its value.
+    pub problem: Option<String>,
+}
+
+/// What was found behind each reference that was asked for.
+pub type Secrets = BTreeMap<SecretRef, Secret>;
