@@ -11,8 +11,10 @@
 //! `reconcile` first.
 
 pub mod catalog;
+pub mod guard;
 pub mod model;
 pub mod plan;
 pub mod postgres;
+pub mod resolve;
 pub mod secret;
 pub mod sql;

@@ -238,11 +238,14 @@ pub fn compare(made: &Role, wanted: &Role, options: bool) -> Vec<String> {
     if wanted.valid_until.is_some() && made.valid_until != wanted.valid_until {
         found.push("has another VALID UNTIL".to_owned());
     }
-    if wanted.comment.is_some() && made.comment.as_deref().unwrap_or("") != wanted.comment.as_deref().unwrap_or("") {
+    if made.comment.as_deref().unwrap_or("") != wanted.comment.as_deref().unwrap_or("") {
         found.push("has another comment".to_owned());
     }
     if wanted.has_password == Some(false) && made.has_password == Some(true) {
         found.push("has a password, and should have none".to_owned());
+    }
+    if wanted.has_password == Some(true) && made.has_password == Some(false) {
+        found.push("has no password, and should have one".to_owned());
     }
     let (held, due) = (memberships(&made.memberships, options), memberships(&wanted.memberships, options));
     for role in held.keys().filter(|role| !due.contains_key(*role)) {

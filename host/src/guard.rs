@@ -1,0 +1,404 @@
+//! The last word before SQL: what must hold for *any* plan, whoever made it. Pure code over what
+//! is declared, what is there, and the plan. A [`GuardedPlan`] can be made nowhere else, and
+//! nothing else can be applied.
+//!
+//! 1. it is no longer than its task can make it, and every name in it is one PostgreSQL takes;
+//! 2. it touches only roles in scope, and never a protected one;
+//! 3. it raises nobody's power without an explicit allowance;
+//! 4. replayed over the catalog it ends exactly at the desired state;
+//! 5. it takes access from no more users than allowed: beyond that it is held until approved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::catalog::Catalog;
+use crate::model::{Attributes, Role};
+use crate::plan::{Change, Plan, Step, replay};
+use crate::resolve::Resolved;
+
+/// Attributes that nobody gets unless they are allowed by name.
+const STRONG_ATTRIBUTES: Attributes = Attributes::SUPERUSER
+    .union(Attributes::REPLICATION)
+    .union(Attributes::BYPASSRLS)
+    .union(Attributes::CREATEROLE);
+
+/// Predefined roles whose members can leave the database: they run programs, read and write files
+/// as the server does, or act in the name of others.
+/// <https://www.postgresql.org/docs/current/predefined-roles.html>
+const STRONG_ROLES: [&str; 4] =
+    ["pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "pg_create_subscription"];
+
+/// How many violations are listed; a module that gets everything wrong needs no longer list.
+const LISTED: usize = 20;
+
+/// Bounds that the operator sets.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// How many users may lose access in one plan.
+    pub deletions: usize,
+    /// Names of attributes and predefined roles that a plan may give, in upper or lower case.
+    pub allowed_powers: BTreeSet<String>,
+    /// Who receives what removed roles owned.
+    pub reassign_owned_to: String,
+    /// How many users the document declares.
+    pub users_declared: usize,
+    /// The digest of the plan that the operator approved.
+    pub approved: Option<String>,
+}
+
+/// A plan that the guard let through.
+#[derive(Debug, Clone)]
+pub struct GuardedPlan(Plan);
+
+impl GuardedPlan {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
+/// What the guard says of a plan.
+#[derive(Debug)]
+pub enum Judgement {
+    /// It may run.
+    Pass(GuardedPlan),
+    /// It is sound, and takes so much away that a person has to approve it.
+    Held(Held),
+    /// It must not run.
+    Refused(Refusal),
+}
+
+/// Why a sound plan waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What it would take away, and from how many.
+    pub why: String,
+    /// The digest to approve.
+    pub digest: String,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the plan is held: {}. If that is what you want, approve exactly this plan: rolewright apply --approve {}",
+            self.why, self.digest
+        )
+    }
+}
+
+/// Why a plan must not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    /// The module that made the plan.
+    pub by: String,
+    /// What is wrong, one sentence each; at most twenty.
+    pub violations: Vec<Violation>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guard refuses the plan of policy {:?}; nothing was changed:", self.by)?;
+        for violation in &self.violations {
+            write!(f, "\n  {violation}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n  and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+/// One way in which a plan breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Kebab-case name of the rule.
+    pub rule: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.rule, self.message)
+    }
+}
+
+/// How many steps a plan for these roles can need at most. A planner gets this budget too, so
+/// that a million steps are not even carried over.
+pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
+    let parts = |role: &Role| 4 + role.memberships.len() + role.grants.len() + role.settings.len();
+    let wanted: usize = resolved.desired.values().map(parts).sum();
+    let found: usize = catalog.roles.values().map(parts).sum();
+    1_000 + 2 * (wanted + found)
+}
+
+/// Judges a plan made by the module `by`.
+pub fn judge(plan: Plan, by: &str, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Judgement {
+    let mut violations = Vec::new();
+    let most = most_steps(resolved, catalog);
+    if plan.steps.len() > most {
+        violations.push(Violation {
+            rule: "too-many-steps",
+            message: format!("the plan has {} steps; {most} is the most that this spec can need", plan.steps.len()),
+        });
+        return refuse(by, violations);
+    }
+    for (index, step) in plan.steps.iter().enumerate() {
+        scope(index, step, resolved, catalog, bounds, &mut violations);
+    }
+    match replay::replay(&catalog.roles, &plan.steps) {
+        Err(impossible) => {
+            violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
+        }
+        Ok(outcome) => {
+            powers(&catalog.roles, &outcome.roles, &bounds.allowed_powers, &mut violations);
+            let options = catalog.server.has_membership_options();
+            for difference in replay::differences(&outcome, &resolved.desired, &resolved.removable, options) {
+                violations.push(Violation {
+                    rule: "not-as-desired",
+                    message: format!("after the plan, role {:?} {}", difference.role, difference.what),
+                });
+            }
+            untouched(catalog, &outcome.roles, resolved, &mut violations);
+        }
+    }
+    if !violations.is_empty() {
+        return refuse(by, violations);
+    }
+    match held(&plan, resolved, catalog, bounds) {
+        Some(why) if bounds.approved.as_deref() != Some(plan.digest.as_str()) => {
+            let why = match &bounds.approved {
+                Some(_) => format!("{why}; the digest that was approved is that of another plan"),
+                None => why,
+            };
+            Judgement::Held(Held { why, digest: plan.digest })
+        }
+        None if bounds.approved.as_ref().is_some_and(|approved| *approved != plan.digest) => {
+            Judgement::Held(Held { why: "the digest that was approved is that of another plan".into(), digest: plan.digest })
+        }
+        _ => Judgement::Pass(GuardedPlan(plan)),
+    }
+}
+
+fn refuse(by: &str, mut violations: Vec<Violation>) -> Judgement {
+    let more = violations.len().saturating_sub(LISTED);
+    violations.truncate(LISTED);
+    Judgement::Refused(Refusal { by: by.to_owned(), violations, more })
+}
+
+/// Rules 1 and 2, step by step.
+fn scope(
+    index: usize,
+    step: &Step,
+    resolved: &Resolved,
+    catalog: &Catalog,
+    bounds: &Bounds,
+    violations: &mut Vec<Violation>,
+) {
+    let mut violate = |rule, message: String| {
+        violations.push(Violation { rule, message: format!("step {} ({}): {message}", index + 1, step.change.action()) });
+    };
+    let Some(role) = step.change.role() else {
+        violate("unsupported", "this version of Rolewright does not carry it out".into());
+        return;
+    };
+    for name in names(&step.change) {
+        if let Some(why) = invalid_name(name) {
+            violate("invalid-name", format!("the name {name:?} {why}"));
+        }
+    }
+    if catalog.is_protected(role) {
+        violate("protected-role", format!("{role:?} is protected"));
+        return;
+    }
+    match &step.change {
+        Change::DropRole { name, reassign_to } => {
+            if !resolved.removable.contains(name) {
+                violate("out-of-scope", format!("{name:?} is not a managed role that has gone from the spec"));
+            }
+            if let Some(receiver) = reassign_to
+                && *receiver != bounds.reassign_owned_to
+            {
+                violate(
+                    "foreign-receiver",
+                    format!("what {name:?} owns goes to {:?}, not to {receiver:?}", bounds.reassign_owned_to),
+                );
+            }
+        }
+        Change::RenameRole { to, .. } => {
+            violate("unsupported", format!("roles are not renamed by this version ({role:?} to {to:?})"));
+        }
+        _ if !resolved.in_scope.contains(role) => {
+            violate("out-of-scope", format!("{role:?} is not declared, or is left as it is this time"));
+        }
+        Change::CreateRole(made) => {
+            if made.credential != resolved.desired.get(role).and_then(|wanted| wanted.credential.clone()) {
+                violate("foreign-credential", format!("{role:?} would get its password from a place that it was not given"));
+            }
+        }
+        Change::SetPassword(_) if !resolved.desired.get(role).is_some_and(|wanted| wanted.credential.is_some()) => {
+            violate("foreign-credential", format!("no Secret is declared for {role:?}"));
+        }
+        _ => {}
+    }
+}
+
+/// Every name that a change brings into an SQL statement.
+fn names(change: &Change) -> Vec<&str> {
+    let mut names: Vec<&str> = change.role().into_iter().collect();
+    match change {
+        Change::CreateRole(role) => names.extend(role.memberships.iter().map(|edge| edge.role.as_str())),
+        Change::RenameRole { to, .. } => names.push(to),
+        Change::GrantRole { membership, .. } | Change::RevokeRole { membership, .. } => {
+            names.push(&membership.role);
+            names.extend(membership.grantor.as_deref());
+        }
+        Change::DropRole { reassign_to, .. } => names.extend(reassign_to.as_deref()),
+        _ => {}
+    }
+    names
+}
+
+fn invalid_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.len() > 63 {
+        Some("is longer than 63 bytes")
+    } else if name.contains('\0') {
+        Some("holds a NUL byte")
+    } else {
+        None
+    }
+}
+
+/// Rule 4, the other half: roles that the spec does not speak of are as before.
+fn untouched(catalog: &Catalog, after: &BTreeMap<String, Role>, resolved: &Resolved, violations: &mut Vec<Violation>) {
+    for name in after.keys() {
+        if !catalog.roles.contains_key(name) && !resolved.desired.contains_key(name) {
+            violations
+                .push(Violation { rule: "not-as-desired", message: format!("the plan creates {name:?}, which nobody declared") });
+        }
+    }
+    for name in catalog.roles.keys() {
+        if !after.contains_key(name) && !resolved.removable.contains(name) {
+            violations.push(Violation { rule: "not-as-desired", message: format!("the plan removes {name:?}, which is to stay") });
+        }
+    }
+}
+
+/// Rule 3. A role's power is its own strong attributes and those of every role that it can become,
+/// and the strong predefined roles among them.
+fn powers(
+    before: &BTreeMap<String, Role>,
+    after: &BTreeMap<String, Role>,
+    allowed: &BTreeSet<String>,
+    violations: &mut Vec<Violation>,
+) {
+    let allowed: BTreeSet<String> = allowed.iter().map(|power| power.to_lowercase()).collect();
+    let (mut had, mut has) = (Reach::new(before), Reach::new(after));
+    for (name, role) in after {
+        let found = before.get(name);
+        if found.is_some_and(|found| found.attributes == role.attributes && found.memberships == role.memberships) {
+            // Whoever is above has changed if this one's power has, and is named instead.
+            continue;
+        }
+        let old = had.of(name);
+        for power in has.of(name).difference(&old) {
+            if !allowed.contains(&power.to_lowercase()) {
+                violations.push(Violation {
+                    rule: "power-raised",
+                    message: format!(
+                        "{name:?} would come to {power}, which is not in ALLOWED_POWERS; add it there if that is what you want"
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// What roles can reach through memberships, each computed once.
+struct Reach<'a> {
+    roles: &'a BTreeMap<String, Role>,
+    known: BTreeMap<&'a str, BTreeSet<&'static str>>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(roles: &'a BTreeMap<String, Role>) -> Self {
+        Reach { roles, known: BTreeMap::new() }
+    }
+
+    /// The strong powers of a role. Walks the memberships without recursion, so that neither a
+    /// long chain nor a cycle can do harm.
+    fn of(&mut self, name: &str) -> BTreeSet<&'static str> {
+        let roles = self.roles;
+        let Some((name, _)) = roles.get_key_value(name) else { return BTreeSet::new() };
+        if let Some(known) = self.known.get(name.as_str()) {
+            return known.clone();
+        }
+        let mut powers: BTreeSet<&'static str> = BTreeSet::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::from([name.as_str()]);
+        let mut next: Vec<&'a str> = vec![name];
+        while let Some(current) = next.pop() {
+            if let Some(known) = self.known.get(current) {
+                powers.extend(known.iter().copied());
+                continue;
+            }
+            if let Some(strong) = STRONG_ROLES.iter().find(|strong| **strong == current) {
+                powers.insert(*strong);
+            }
+            let Some(role) = roles.get(current) else { continue };
+            powers.extend((role.attributes & STRONG_ATTRIBUTES).keywords());
+            for edge in &role.memberships {
+                if seen.insert(&edge.role) {
+                    next.push(&edge.role);
+                }
+            }
+        }
+        self.known.insert(name, powers.clone());
+        powers
+    }
+}
+
+/// Rule 5: why a person has to look at the plan first, if so.
+fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Option<String> {
+    let mut losing: BTreeSet<&str> = BTreeSet::new();
+    for step in &plan.steps {
+        let Some(name) = step.change.role() else { continue };
+        let Some(found) = catalog.roles.get(name).filter(|found| found.is_user()) else { continue };
+        let loses = match &step.change {
+            Change::DropRole { .. } => true,
+            Change::AlterRole(patch) => patch.clear.contains(Attributes::LOGIN),
+            // Who had a database to connect to, and has none any more.
+            Change::RevokePrivilege { .. } => {
+                found.databases().next().is_some()
+                    && resolved.desired.get(name).is_some_and(|wanted| wanted.databases().next().is_none())
+            }
+            _ => false,
+        };
+        if loses {
+            losing.insert(name);
+        }
+    }
+    if losing.is_empty() {
+        return None;
+    }
+    let some: Vec<&str> = losing.iter().take(5).copied().collect();
+    let list = format!("{}{}", some.join(", "), if losing.len() > some.len() { ", …" } else { "" });
+    if bounds.users_declared == 0 {
+        return Some(format!("the spec declares no users at all, and {} would lose access ({list})", count(losing.len())));
+    }
+    (losing.len() > bounds.deletions).then(|| {
+        format!(
+            "{} would lose access ({list}), and MAX_DELETIONS allows {} in one plan",
+            count(losing.len()),
+            bounds.deletions
+        )
+    })
+}
+
+fn count(users: usize) -> String {
+    if users == 1 { "1 user".into() } else { format!("{users} users") }
+}

@@ -1,0 +1,511 @@
+//! From what is declared to what must be: the declared spec made complete, in the same shape as
+//! the catalog, so that "replayed over the catalog, the plan gives the desired state" is an
+//! equation between two lists of roles.
+//!
+//! ```text
+//! spec ─────┐
+//! catalog ──┼──► desired roles, roles that may go, findings
+//! records ──┘
+//! ```
+//!
+//! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Catalog, is_predefined};
+use crate::model::{
+    Attributes, Expiry, Finding, Limit, Mode, Object, Privileges, Role, SecretState, Severity, Spec, Standing,
+};
+
+/// What a role was when it was last recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Declared under `users`.
+    User,
+    /// Named by a user.
+    Group,
+}
+
+/// How a role came to be managed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Made by Rolewright.
+    Created,
+    /// There before, and taken over.
+    Adopted,
+}
+
+/// What the ledger knows of a managed role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The role's OID; `None` where it comes from a state file, which keeps only names.
+    pub oid: Option<u32>,
+    /// User or group role.
+    pub kind: Kind,
+    /// Created or adopted.
+    pub origin: Origin,
+    /// Version of the Secret whose password was last set or found to be in force.
+    pub secret_version: Option<String>,
+    /// `xmin` of the role's `pg_authid` row after that, where it can be read.
+    pub row_version: Option<String>,
+    /// The role as the last plan left it.
+    pub applied: Option<Role>,
+}
+
+/// Managed roles by name.
+pub type Records = BTreeMap<String, Record>;
+
+/// The desired state, and what was decided on the way to it.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    /// Every role that the spec speaks of, complete. One that is not ours to change is here as it
+    /// was found.
+    pub desired: BTreeMap<String, Role>,
+    /// Roles that a plan may create or change.
+    pub in_scope: BTreeSet<String>,
+    /// Roles that a plan must remove: recorded, there, and no longer declared.
+    pub removable: BTreeSet<String>,
+    /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
+    /// under the same name, or protected since.
+    pub released: BTreeSet<String>,
+    /// Users that are left as they are this time, since something that they need is missing.
+    pub skipped: BTreeSet<String>,
+    /// What the operator should know.
+    pub findings: Vec<Finding>,
+    /// Whether a finding stands against the whole plan.
+    pub blocked: bool,
+}
+
+/// Names of the recorded roles that are still the ones recorded.
+pub fn managed(records: &Records, catalog: &Catalog) -> BTreeSet<String> {
+    records.iter().filter(|(name, record)| is_same(name, record, catalog)).map(|(name, _)| name.clone()).collect()
+}
+
+/// A name can be dropped and made anew by somebody else; an OID cannot.
+fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
+    catalog.oids.get(name).is_some_and(|oid| record.oid.is_none_or(|recorded| recorded == *oid))
+}
+
+/// Completes the spec. `in_sync` tells for each existing role with a credential whether the server
+/// holds that password. The catalog's standings are those that `Catalog::assign_standing` gave.
+pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
+    let mut resolved = Resolved::default();
+    unsupported(spec, &mut resolved);
+    resolved.skipped = skipped(spec, catalog, &mut resolved.findings);
+    for declared in spec.roles.values() {
+        let name = &declared.name;
+        let found = catalog.roles.get(name);
+        if declared.mode != Mode::Present && catalog.is_protected(name) {
+            resolved.blocked = true;
+            resolved.findings.push(protected(declared));
+            continue;
+        }
+        if resolved.skipped.contains(name) || declared.mode == Mode::Observe {
+            if let Some(found) = found {
+                resolved.desired.insert(name.clone(), found.clone());
+            }
+            continue;
+        }
+        let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
+        let role = match declared.mode {
+            Mode::Authoritative => {
+                if found.is_some() && recorded.is_none() {
+                    resolved.findings.push(adopted(declared));
+                }
+                authoritative(declared, found, catalog, in_sync)
+            }
+            Mode::Additive => additive(declared, found, catalog, in_sync),
+            Mode::Present => match (found, recorded) {
+                (None, _) => complete(declared.clone()),
+                (Some(found), Some(record)) if found.standing == Standing::Managed => group(found, record.kind),
+                (Some(found), _) => {
+                    resolved.desired.insert(name.clone(), found.clone());
+                    continue;
+                }
+            },
+            Mode::Observe => continue,
+        };
+        resolved.in_scope.insert(name.clone());
+        resolved.desired.insert(name.clone(), role);
+    }
+    leave(spec, catalog, records, &mut resolved);
+    resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
+    resolved
+}
+
+/// What the contract can say and this version does not carry out; only a transform can have put it
+/// there.
+fn unsupported(spec: &Spec, resolved: &mut Resolved) {
+    let mut refuse = |path: &str, what: &str| {
+        resolved.blocked = true;
+        resolved.findings.push(
+            Finding::new(Severity::Error, "unsupported", path, format!("this version does not manage {what}"))
+                .help("leave it out of what the transforming policies add"),
+        );
+    };
+    for role in spec.roles.values() {
+        if !role.settings.is_empty() {
+            refuse(&role.path, "configuration settings of roles");
+        }
+        if role.grants.iter().any(|grant| !is_database_privilege(&grant.on, grant.privileges)) {
+            refuse(&role.path, "privileges other than CONNECT, CREATE and TEMPORARY on databases");
+        }
+        if role.memberships.iter().any(|edge| edge.until.is_some()) {
+            refuse(&role.path, "memberships that end by themselves");
+        }
+    }
+    for database in spec.databases.values() {
+        refuse(&database.path, "databases");
+    }
+    if !spec.scripts.is_empty() {
+        refuse("", "scripts");
+    }
+}
+
+/// Users that cannot be made as declared, and those that would be members of one of them.
+fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTreeSet<String> {
+    let mut skipped = BTreeSet::new();
+    for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
+        let before = findings.len();
+        if let Some(credential) = &role.credential
+            && credential.state != SecretState::Present
+        {
+            findings.push(no_password(role));
+        }
+        for database in role.grants.iter().filter_map(|grant| match &grant.on {
+            Object::Database(name) if !catalog.databases.contains_key(name) => Some(name),
+            _ => None,
+        }) {
+            let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "database-missing", &role.path, message)
+                    .help("create the database first, or correct its name; names are case-sensitive"),
+            );
+        }
+        for edge in &role.memberships {
+            if is_predefined(&edge.role) && !catalog.roles.contains_key(&edge.role) {
+                let message = format!(
+                    "{:?} is left as it is: this server, PostgreSQL {}, has no predefined role {:?}",
+                    role.name,
+                    catalog.server.version / 10_000,
+                    edge.role
+                );
+                findings.push(
+                    Finding::new(Severity::Error, "role-missing", &role.path, message)
+                        .help("take it out of `roles`, or move to a PostgreSQL version that has it"),
+                );
+            }
+        }
+        if findings.len() > before {
+            skipped.insert(role.name.clone());
+        }
+    }
+    // Who needs a role that will not be there cannot be made either.
+    loop {
+        let mut more = Vec::new();
+        for role in spec.roles.values().filter(|role| !skipped.contains(&role.name)) {
+            let missing = role
+                .memberships
+                .iter()
+                .find(|edge| skipped.contains(&edge.role) && !catalog.roles.contains_key(&edge.role));
+            if let Some(edge) = missing {
+                let message = format!(
+                    "{:?} is left as it is: it is to be a member of {:?}, which cannot be created",
+                    role.name, edge.role
+                );
+                findings.push(Finding::new(Severity::Error, "role-missing", &role.path, message));
+                more.push(role.name.clone());
+            }
+        }
+        if more.is_empty() {
+            return skipped;
+        }
+        skipped.extend(more);
+    }
+}
+
+fn no_password(role: &Role) -> Finding {
+    let (secret, key, state) = match &role.credential {
+        Some(credential) => (credential.secret.as_str(), credential.key.as_str(), credential.state),
+        None => ("", "", SecretState::Missing),
+    };
+    let (code, what) = match state {
+        SecretState::Missing | SecretState::Present => ("secret-missing", "there is no such Secret, or no such key in it"),
+        SecretState::Empty => ("secret-empty", "it is empty"),
+        SecretState::Unreadable => ("secret-unreadable", "it cannot be read as a password"),
+    };
+    let message =
+        format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
+    Finding::new(Severity::Error, code, &role.path, message).help(
+        "create the Secret, name another with `secret: {name: …, key: …}`, or declare `password: none` for a \
+         login without one",
+    )
+}
+
+fn protected(role: &Role) -> Finding {
+    let message = format!("{:?} is a protected role and cannot be managed as a user", role.name);
+    Finding::new(Severity::Error, "protected-role", &role.path, message).help(
+        "take it out of `users`; protected are the bootstrap superuser, pg_* roles, the controller's own role, and \
+         PROTECTED_ROLES",
+    )
+}
+
+fn adopted(role: &Role) -> Finding {
+    let message = format!("{:?} exists already; Rolewright takes it over and keeps it as declared", role.name);
+    Finding::new(Severity::Info, "role-adopted", &role.path, message)
+}
+
+/// Fills in what CREATE ROLE gives where nothing is said.
+fn complete(mut role: Role) -> Role {
+    role.standing = Standing::Managed;
+    role.connection_limit = role.connection_limit.or(Some(Limit::Unlimited));
+    role.valid_until = role.valid_until.or(Some(Expiry::Never));
+    role
+}
+
+/// The role ends exactly as declared; only what the spec cannot say yet is kept.
+fn authoritative(
+    declared: &Role,
+    found: Option<&Role>,
+    catalog: &Catalog,
+    in_sync: &BTreeMap<String, bool>,
+) -> Role {
+    let mut role = complete(declared.clone());
+    // An owner holds everything on the database by being the owner.
+    role.grants.retain(|grant| !owns(&role.name, &grant.on, catalog));
+    if let Some(found) = found {
+        role.comment = role.comment.or_else(|| found.comment.clone());
+        role.settings.clone_from(&found.settings);
+        if let Some(credential) = &mut role.credential {
+            credential.in_sync = Some(in_sync.get(&role.name).copied().unwrap_or(false));
+        }
+    }
+    role
+}
+
+/// What is declared is granted; what is there beyond it stays.
+fn additive(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sync: &BTreeMap<String, bool>) -> Role {
+    let mut role = authoritative(declared, found, catalog, in_sync);
+    let Some(found) = found else { return role };
+    role.attributes |= found.attributes;
+    role.connection_limit = declared.connection_limit.or(found.connection_limit);
+    role.valid_until = declared.valid_until.or(found.valid_until);
+    role.memberships.extend(found.memberships.iter().cloned());
+    role.memberships.sort();
+    role.grants.extend(found.grants.iter().cloned());
+    role.grants.sort();
+    role
+}
+
+/// A group role of ours: it cannot log in. What it may do is not the business of those who name it;
+/// what a former user held goes.
+fn group(found: &Role, kind: Kind) -> Role {
+    let mut role = Role { mode: Mode::Present, attributes: Attributes::GROUP, ..found.clone() };
+    if kind == Kind::User {
+        role.memberships.clear();
+        role.grants.clear();
+        role.has_password = Some(false);
+    }
+    role
+}
+
+fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
+    match object {
+        Object::Database(name) => {
+            catalog.databases.get(name).is_some_and(|database| database.owner.as_deref() == Some(role))
+        }
+        _ => false,
+    }
+}
+
+/// What becomes of recorded roles that are no longer declared.
+fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
+    let mut going = BTreeSet::new();
+    for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
+        let warn = |message: String| {
+            Finding::new(Severity::Warning, "role-released", "", message)
+                .help("drop it by hand if it should go; Rolewright does not touch it any more")
+        };
+        if !catalog.roles.contains_key(name) {
+            resolved.released.insert(name.clone());
+        } else if catalog.is_protected(name) {
+            resolved.released.insert(name.clone());
+            let message = format!("{name:?} is no longer declared, and protected: it stays");
+            resolved.findings.push(warn(message));
+        } else if !is_same(name, record, catalog) {
+            resolved.released.insert(name.clone());
+            let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
+            resolved.findings.push(warn(message));
+        } else {
+            going.insert(name.clone());
+        }
+    }
+    // A group role that others have come to use stays as long as they do.
+    for name in going {
+        let is_group = records.get(&name).is_some_and(|record| record.kind == Kind::Group);
+        let members = if is_group { foreign_members(&name, catalog) } else { Vec::new() };
+        if !members.is_empty() {
+            let message = format!(
+                "{name:?} is named by no user any more, and stays: it has other members ({})",
+                members.join(", ")
+            );
+            resolved.findings.push(
+                Finding::new(Severity::Warning, "role-in-use", "", message)
+                    .help("revoke these memberships, and the role goes in the next cycle"),
+            );
+            if let Some(found) = catalog.roles.get(&name) {
+                resolved.desired.insert(name, found.clone());
+            }
+        } else {
+            resolved.removable.insert(name);
+        }
+    }
+}
+
+fn is_database_privilege(object: &Object, privileges: Privileges) -> bool {
+    let known = Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY;
+    matches!(object, Object::Database(_)) && known.contains(privileges)
+}
+
+fn foreign_members<'a>(role: &str, catalog: &'a Catalog) -> Vec<&'a str> {
+    let is_member = |other: &&Role| {
+        other.standing == Standing::Foreign && other.memberships.iter().any(|edge| edge.role == role)
+    };
+    catalog.roles.values().filter(is_member).map(|other| other.name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Credential, Database, Grant, Membership};
+
+    fn catalog(roles: &[Role]) -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.server.version = 180_000;
+        catalog.server.bootstrap_superuser = "postgres".into();
+        for (number, role) in roles.iter().enumerate() {
+            catalog.oids.insert(role.name.clone(), 100 + number as u32);
+            catalog.roles.insert(role.name.clone(), role.clone());
+        }
+        catalog
+    }
+
+    fn spec(roles: &[Role]) -> Spec {
+        Spec { roles: roles.iter().map(|role| (role.name.clone(), role.clone())).collect(), ..Spec::default() }
+    }
+
+    fn record(oid: u32, kind: Kind) -> Record {
+        let origin = Origin::Created;
+        Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None }
+    }
+
+    fn user(name: &str) -> Role {
+        Role::new(name, Mode::Authoritative, Attributes::USER)
+    }
+
+    fn resolve_all(spec: &Spec, mut catalog: Catalog, records: &Records) -> Resolved {
+        let managed = managed(records, &catalog);
+        catalog.assign_standing(&BTreeSet::new(), &managed);
+        resolve(spec, &catalog, records, &BTreeMap::new())
+    }
+
+    #[test]
+    fn what_is_recorded_and_no_longer_declared_goes() {
+        let records = Records::from([("alice".into(), record(100, Kind::User))]);
+        let resolved = resolve_all(&spec(&[]), catalog(&[user("alice"), user("mallory")]), &records);
+        assert_eq!(resolved.removable, BTreeSet::from(["alice".to_owned()]));
+    }
+
+    #[test]
+    fn a_role_made_anew_by_somebody_else_is_released() {
+        let records = Records::from([("alice".into(), record(7, Kind::User))]);
+        let resolved = resolve_all(&spec(&[]), catalog(&[user("alice")]), &records);
+        assert!(resolved.removable.is_empty());
+        assert!(resolved.released.contains("alice"));
+        assert_eq!(resolved.findings[0].code, "role-released");
+    }
+
+    #[test]
+    fn a_missing_secret_leaves_the_user_as_it_is() {
+        let mut declared = user("alice");
+        declared.memberships.push(Membership::plain("analyst"));
+        declared.credential = Some(Credential {
+            secret: "user-alice-secret".into(),
+            key: "password".into(),
+            state: SecretState::Missing,
+            version: String::new(),
+            strength: None,
+            in_sync: None,
+        });
+        let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
+        let found = Role { has_password: Some(true), ..user("alice") };
+        let resolved = resolve_all(&spec(&[declared, analyst]), catalog(std::slice::from_ref(&found)), &Records::new());
+        assert_eq!(resolved.desired["alice"].memberships, found.memberships);
+        assert!(!resolved.in_scope.contains("alice"));
+        assert!(resolved.in_scope.contains("analyst"));
+        assert_eq!(resolved.findings[0].code, "secret-missing");
+        assert!(!resolved.blocked);
+    }
+
+    #[test]
+    fn the_superuser_cannot_be_declared() {
+        let resolved = resolve_all(&spec(&[user("postgres")]), catalog(&[user("postgres")]), &Records::new());
+        assert!(resolved.blocked);
+        assert_eq!(resolved.findings[0].code, "protected-role");
+    }
+
+    #[test]
+    fn a_group_role_of_somebody_else_is_left_alone() {
+        let found = Role::new("analyst", Mode::Present, Attributes::USER);
+        let named = Role::new("analyst", Mode::Present, Attributes::GROUP);
+        let resolved = resolve_all(&spec(&[named]), catalog(std::slice::from_ref(&found)), &Records::new());
+        assert_eq!(resolved.desired["analyst"].attributes, Attributes::USER);
+        assert!(resolved.in_scope.is_empty());
+    }
+
+    #[test]
+    fn a_group_role_of_ours_may_not_log_in() {
+        let found = Role::new("analyst", Mode::Present, Attributes::USER);
+        let named = Role::new("analyst", Mode::Present, Attributes::GROUP);
+        let records = Records::from([("analyst".into(), record(100, Kind::Group))]);
+        let resolved = resolve_all(&spec(&[named]), catalog(&[found]), &records);
+        assert_eq!(resolved.desired["analyst"].attributes, Attributes::GROUP);
+    }
+
+    #[test]
+    fn a_group_role_that_others_use_stays() {
+        let mut other = user("other");
+        other.memberships.push(Membership { grantor: Some("postgres".into()), ..Membership::plain("analyst") });
+        let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
+        let records = Records::from([("analyst".into(), record(100, Kind::Group))]);
+        let resolved = resolve_all(&spec(&[]), catalog(&[analyst, other]), &records);
+        assert!(resolved.removable.is_empty());
+        assert_eq!(resolved.findings[0].code, "role-in-use");
+    }
+
+    #[test]
+    fn an_owner_needs_no_grant_on_its_database() {
+        let mut declared = user("alice");
+        declared.grants.push(Grant {
+            database: None,
+            on: Object::Database("shop".into()),
+            privileges: Privileges::CONNECT,
+            grantable: Privileges::empty(),
+        });
+        let mut catalog = catalog(&[user("alice")]);
+        catalog.databases.insert(
+            "shop".into(),
+            Database {
+                name: "shop".into(),
+                owner: Some("alice".into()),
+                connection_limit: None,
+                comment: None,
+                schemas: Vec::new(),
+                labels: BTreeMap::new(),
+                path: String::new(),
+            },
+        );
+        let resolved = resolve_all(&spec(&[declared]), catalog, &Records::new());
+        assert!(resolved.desired["alice"].grants.is_empty());
+    }
+}
