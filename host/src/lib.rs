@@ -12,6 +12,7 @@
 
 pub mod catalog;
 pub mod guard;
+pub mod ledger;
 pub mod model;
 pub mod plan;
 pub mod postgres;

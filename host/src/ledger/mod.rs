@@ -1,0 +1,205 @@
+//! The record of what is managed and what was done: which roles are Rolewright's, as which OID,
+//! how each was last left, and which version of its Secret is in force. Nothing in it is derived
+//! from the value of a Secret.
+//!
+//! It lives in the schema `rolewright` of the controller's database and is written in the same
+//! transaction as the changes, so that the two cannot disagree. Where that schema may not be
+//! created, a file beside STATE_FILE takes its place. STATE_FILE itself, in the form that the
+//! ancestor of this project wrote, is kept for those who read it, and adopted at first start.
+
+mod database;
+mod file;
+mod record;
+pub mod state_file;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use crate::resolve::{Kind, Origin, Record, Records};
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ledger {
+    /// In the schema `rolewright`.
+    Database {
+        /// Whether the schema is there already; the first change makes it.
+        exists: bool,
+    },
+    /// In a file, since the schema is not there and may not be made.
+    File(PathBuf),
+}
+
+/// What the ledger says.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Managed roles.
+    pub records: Records,
+    /// What was found to need nothing, last time.
+    pub converged: Option<Converged>,
+    /// Whether the records were taken from a state file, since the ledger was never written.
+    pub adopted: bool,
+}
+
+/// Inputs and catalog that were seen to agree: as long as neither moves, there is nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converged {
+    /// Digest of the document, the Secrets' versions, the chain and the configuration.
+    pub inputs: String,
+    /// The catalog's fingerprint.
+    pub fingerprint: String,
+}
+
+/// One line of the history: a cycle that changed something.
+#[derive(Debug, Clone, Serialize)]
+pub struct HistoryEntry {
+    /// The plan's digest.
+    pub digest: String,
+    /// Counts of what was done.
+    pub summary: Value,
+    /// Each step that was carried out: action, role, cause, by.
+    pub steps: Value,
+}
+
+/// What a cycle wants to be remembered.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// Records that are new or differ. OIDs and row versions are filled in by the database.
+    pub upserts: Records,
+    /// Roles that are no longer managed.
+    pub removed: Vec<String>,
+    /// A line for the history.
+    pub history: Option<HistoryEntry>,
+    /// What was reached.
+    pub converged: Option<Converged>,
+}
+
+impl Update {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removed.is_empty() && self.history.is_none() && self.converged.is_none()
+    }
+}
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// PostgreSQL refused.
+    #[error("the ledger in schema \"rolewright\" could not be used")]
+    Postgres(#[from] tokio_postgres::Error),
+    /// Somebody else could run code in our name.
+    #[error(
+        "the schema \"rolewright\" belongs to role {owner:?}, not to the controller: its tables could hold anything. \
+         Drop it, or hand it over with ALTER SCHEMA rolewright OWNER TO, and its tables alike"
+    )]
+    ForeignSchema {
+        /// Who owns the schema or one of its tables.
+        owner: String,
+    },
+    /// The ledger was written by a later version.
+    #[error("the ledger has format {found:?}, and this version of Rolewright knows format {known}; use the newer version")]
+    UnknownFormat {
+        /// What stands in it.
+        found: String,
+        /// What this version writes.
+        known: &'static str,
+    },
+    /// A row or a file does not hold what it should.
+    #[error("the ledger's record of {name:?} cannot be read ({why}); nothing is guessed from it. Restore it, or remove that record and let the role be adopted anew")]
+    Unreadable {
+        /// The role, or the file.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The file could not be read or written.
+    #[error("{} could not be {what}: {why}. STATE_FILE names the place", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        why: std::io::Error,
+    },
+}
+
+/// The format that this version writes.
+const FORMAT: &str = "1";
+
+impl Ledger {
+    /// Finds out where the ledger is, for the controller's role in this database.
+    pub async fn locate(client: &Client, state_file: &Path) -> Result<Ledger, LedgerError> {
+        database::locate(client, || file::beside(state_file)).await
+    }
+
+    /// Reads it. One that was never written takes over what an existing state file lists.
+    pub async fn read(&self, client: &Client, state_file: &Path) -> Result<State, LedgerError> {
+        let state = match self {
+            Ledger::Database { exists: true } => database::read(client).await?,
+            Ledger::Database { exists: false } => None,
+            Ledger::File(path) => file::read(path)?,
+        };
+        match state {
+            Some(state) => Ok(state),
+            None => {
+                let entries = state_file::read(state_file)?;
+                let records: Records = entries.into_keys().map(|name| (name, adopted())).collect();
+                Ok(State { adopted: !records.is_empty(), records, converged: None })
+            }
+        }
+    }
+
+    /// Whether inputs and fingerprint are those that were last seen to need nothing. One small
+    /// query, and the answer "no" where anything is unclear.
+    pub async fn fingerprint_if_converged(
+        client: &Client,
+        state_file: &Path,
+        inputs: &str,
+        fingerprint: &str,
+    ) -> Result<bool, LedgerError> {
+        let converged = match database::converged(client).await? {
+            Some(converged) => Some(converged),
+            None => file::read(&file::beside(state_file))?.and_then(|state| state.converged),
+        };
+        Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))
+    }
+
+    /// Writes an update, within the transaction that the client is in.
+    pub async fn write(&mut self, client: &Client, update: &Update) -> Result<(), LedgerError> {
+        match self {
+            Ledger::Database { exists } => {
+                if !*exists {
+                    database::create(client).await?;
+                }
+                database::write(client, update).await?;
+                *exists = true;
+                Ok(())
+            }
+            // The file follows when the transaction has committed: see `settle`.
+            Ledger::File(_) => Ok(()),
+        }
+    }
+
+    /// After the commit: brings a ledger file in line. A crash in between loses no role: the next
+    /// cycle finds what is declared and adopts it again.
+    pub async fn settle(&self, client: &Client, update: &Update) -> Result<(), LedgerError> {
+        match self {
+            Ledger::Database { .. } => Ok(()),
+            Ledger::File(path) => file::settle(path, client, update).await,
+        }
+    }
+}
+
+fn adopted() -> Record {
+    Record {
+        oid: None,
+        kind: Kind::User,
+        origin: Origin::Adopted,
+        secret_version: None,
+        row_version: None,
+        applied: None,
+    }
+}

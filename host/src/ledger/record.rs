@@ -1,0 +1,201 @@
+//! The JSON form of a role as it was last left. Only what PostgreSQL keeps: no path, no credential.
+
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use crate::model::{
+    Attributes, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Setting, Standing,
+};
+use crate::resolve::{Kind, Origin};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AppliedRole {
+    attributes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connection_limit: Option<u32>,
+    /// Unix seconds; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    memberships: Vec<AppliedMembership>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    databases: Vec<AppliedDatabase>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settings: Vec<AppliedSetting>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    has_password: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AppliedMembership {
+    role: String,
+    #[serde(default)]
+    admin: bool,
+    inherit: bool,
+    set: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AppliedDatabase {
+    database: String,
+    privileges: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grantable: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AppliedSetting {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
+    name: String,
+    value: String,
+}
+
+pub(super) fn to_json(role: &Role) -> String {
+    let words = |privileges: Privileges| privileges.iter_names().map(|(name, _)| name.to_owned()).collect();
+    let applied = AppliedRole {
+        attributes: role.attributes.keywords().map(str::to_owned).collect(),
+        connection_limit: match role.connection_limit {
+            Some(Limit::AtMost(limit)) => Some(limit),
+            _ => None,
+        },
+        valid_until: match role.valid_until {
+            Some(Expiry::At(seconds)) => Some(seconds),
+            _ => None,
+        },
+        comment: role.comment.clone(),
+        memberships: role
+            .memberships
+            .iter()
+            .map(|edge| AppliedMembership {
+                role: edge.role.clone(),
+                admin: edge.admin,
+                inherit: edge.inherit,
+                set: edge.set,
+            })
+            .collect(),
+        databases: role
+            .grants
+            .iter()
+            .filter_map(|grant| match &grant.on {
+                Object::Database(database) => Some(AppliedDatabase {
+                    database: database.clone(),
+                    privileges: words(grant.privileges),
+                    grantable: words(grant.grantable),
+                }),
+                _ => None,
+            })
+            .collect(),
+        settings: role
+            .settings
+            .iter()
+            .map(|setting| AppliedSetting {
+                database: setting.database.clone(),
+                name: setting.name.clone(),
+                value: setting.value.clone(),
+            })
+            .collect(),
+        has_password: role.has_password,
+    };
+    // Strings, numbers and lists of them: there is nothing in it that could fail.
+    serde_json::to_string(&applied).unwrap_or_default()
+}
+
+pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
+    let applied: AppliedRole = serde_json::from_str(json)
+        .map_err(|error| LedgerError::Unreadable { name: name.to_owned(), why: error.to_string() })?;
+    let attributes =
+        applied.attributes.iter().filter_map(|word| Attributes::from_name(word)).fold(Attributes::empty(), |a, b| a | b);
+    let privileges = |words: &[String]| {
+        words.iter().filter_map(|word| Privileges::from_name(word)).fold(Privileges::empty(), |a, b| a | b)
+    };
+    let mut role = Role::new(name, Mode::Authoritative, attributes);
+    role.standing = Standing::Managed;
+    role.connection_limit = Some(applied.connection_limit.map_or(Limit::Unlimited, Limit::AtMost));
+    role.valid_until = Some(applied.valid_until.map_or(Expiry::Never, Expiry::At));
+    role.comment = applied.comment;
+    role.memberships = applied
+        .memberships
+        .into_iter()
+        .map(|edge| Membership {
+            role: edge.role,
+            admin: edge.admin,
+            inherit: edge.inherit,
+            set: edge.set,
+            until: None,
+            grantor: None,
+        })
+        .collect();
+    role.grants = applied
+        .databases
+        .into_iter()
+        .map(|held| Grant {
+            database: None,
+            privileges: privileges(&held.privileges),
+            grantable: privileges(&held.grantable),
+            on: Object::Database(held.database),
+        })
+        .collect();
+    role.settings = applied
+        .settings
+        .into_iter()
+        .map(|setting| Setting { database: setting.database, name: setting.name, value: setting.value })
+        .collect();
+    role.has_password = applied.has_password;
+    Ok(role)
+}
+
+pub(super) fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => "user",
+        Kind::Group => "group",
+    }
+}
+
+pub(super) fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Created => "created",
+        Origin::Adopted => "adopted",
+    }
+}
+
+pub(super) fn kind(name: &str, word: &str) -> Result<Kind, LedgerError> {
+    match word {
+        "user" => Ok(Kind::User),
+        "group" => Ok(Kind::Group),
+        _ => Err(LedgerError::Unreadable { name: name.to_owned(), why: format!("unknown kind {word:?}") }),
+    }
+}
+
+pub(super) fn origin(name: &str, word: &str) -> Result<Origin, LedgerError> {
+    match word {
+        "created" => Ok(Origin::Created),
+        "adopted" => Ok(Origin::Adopted),
+        _ => Err(LedgerError::Unreadable { name: name.to_owned(), why: format!("unknown origin {word:?}") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_survives_the_ledger() {
+        let mut role = Role::new("alice", Mode::Authoritative, Attributes::USER);
+        role.connection_limit = Some(Limit::AtMost(3));
+        role.valid_until = Some(Expiry::At(1_800_000_000));
+        role.comment = Some("a \"comment\"".into());
+        role.memberships = vec![Membership { admin: true, ..Membership::plain("analyst") }];
+        role.grants = vec![Grant {
+            database: None,
+            on: Object::Database("shop".into()),
+            privileges: Privileges::CONNECT | Privileges::TEMPORARY,
+            grantable: Privileges::CONNECT,
+        }];
+        role.settings = vec![Setting { database: None, name: "work_mem".into(), value: "64MB".into() }];
+        role.has_password = Some(true);
+        assert_eq!(from_json("alice", &to_json(&role)).expect("readable"), role);
+    }
+}

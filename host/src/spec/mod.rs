@@ -1,0 +1,21 @@
+//! users.yaml: from its text to a [`Spec`](crate::model::Spec), with every complaint located.
+//! Pure: where the text comes from is the business of `source`, what a policy thinks of it that
+//! of `policy`.
+//!
+//! ```text
+//! Document ──► yaml (tree with positions) ──► parse ──┬──► Parsed: spec, users, locations
+//!                                                     └──► diagnostics: file:line:column
+//! ```
+
+pub mod diagnostics;
+pub mod locations;
+mod names;
+mod parse;
+#[cfg(test)]
+mod parse_tests;
+mod user;
+pub(crate) mod yaml;
+
+pub use diagnostics::Diagnostic;
+pub use locations::{Document, Locations};
+pub use parse::{DeclaredUser, Parsed, parse};

@@ -1,0 +1,302 @@
+//! From the text of users.yaml to the spec: the document as a whole, and what concerns several
+//! users at once. All problems are collected, not just the first; one user is read in `user`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::diagnostics::Diagnostic;
+use super::locations::{Document, Locations};
+use super::names::{list, nearest};
+use super::user::User;
+use super::yaml::{self, Entry, Kind, Node, Problem};
+use crate::catalog::is_predefined;
+use crate::model::{
+    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Spec,
+};
+use crate::secret::SecretRef;
+
+/// More problems than anyone reads; the rest is counted.
+const MAX_PROBLEMS: usize = 1_000;
+
+const TOP_KEYS: [&str; 1] = ["users"];
+
+/// What a good users.yaml says.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// Declared users and the group roles that they name. Each credential is still `Missing`: the
+    /// source knows better.
+    pub spec: Spec,
+    /// The users as they were written, by name.
+    pub users: BTreeMap<String, DeclaredUser>,
+    /// Where everything stands.
+    pub locations: Locations,
+}
+
+/// A user as written: in the order of the file, for those who show or record it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredUser {
+    /// Its name.
+    pub username: String,
+    /// From `database` or `databases`, in the order of the file.
+    pub databases: Vec<String>,
+    /// In the order of the file.
+    pub roles: Vec<String>,
+    /// As written: null, or a list of text.
+    pub privileges: Value,
+    /// Position in `users`, from 0.
+    pub order: usize,
+}
+
+impl Parsed {
+    /// Every place that a password is wanted from.
+    pub fn secrets(&self) -> BTreeSet<SecretRef> {
+        let credentials = self.spec.roles.values().filter_map(|role| role.credential.as_ref());
+        credentials.map(|it| SecretRef { name: it.secret.clone(), key: it.key.clone() }).collect()
+    }
+
+    /// The users in the order of the file.
+    pub fn in_order(&self) -> Vec<&DeclaredUser> {
+        let mut users: Vec<&DeclaredUser> = self.users.values().collect();
+        users.sort_by_key(|user| user.order);
+        users
+    }
+}
+
+/// Reads users.yaml.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the file. Nothing of a document with an error
+/// may be used: what is missing from it would be removed from the server.
+pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut locations = Locations::new(document.clone());
+    let mut stream = match yaml::read(&document.text) {
+        Ok(stream) => stream,
+        Err(problems) => {
+            if may_hold_a_password(&document.text) {
+                locations.hide_all();
+            }
+            return Err(explain(&locations, problems));
+        }
+    };
+    let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
+    let users = reader.document(&stream.documents);
+    reader.across(&users);
+
+    locations.hide(reader.hidden);
+    if !reader.problems.is_empty() {
+        return Err(explain(&locations, reader.problems));
+    }
+    let spec = spec(&users);
+    let users = users.into_iter().map(|user| (user.name.clone(), user.declared())).collect();
+    if let Some(tree) = stream.documents.into_iter().next() {
+        locations.set_tree(tree);
+    }
+    Ok(Parsed { spec, users, locations })
+}
+
+/// A text that is not YAML cannot be shown in part: nobody knows where a value ends.
+fn may_hold_a_password(text: &str) -> bool {
+    let text = text.to_lowercase().replace("password: none", "");
+    ["pass", "pwd", "secret", "token", "credential", "#"].iter().any(|word| text.contains(word))
+}
+
+fn explain(locations: &Locations, mut problems: Vec<Problem>) -> Vec<Diagnostic> {
+    problems.sort_by(|a, b| (a.start, a.code, &a.message).cmp(&(b.start, b.code, &b.message)));
+    let rest = problems.len().saturating_sub(MAX_PROBLEMS);
+    if rest > 0 {
+        problems.truncate(MAX_PROBLEMS);
+        if let Some(last) = problems.last().cloned() {
+            let message = format!("{rest} further problems are not shown");
+            problems.push(Problem::new(last.start..last.end, "too-many-problems", String::new(), message));
+        }
+    }
+    problems.into_iter().map(|problem| locations.explain(problem)).collect()
+}
+
+/// Collects problems, and what must not be shown, while the tree is read.
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+    pub(super) hidden: Vec<Range<usize>>,
+}
+
+impl Reader {
+    pub(super) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn document<'a>(&mut self, documents: &'a [Node]) -> Vec<User<'a>> {
+        const NEVER: &str = "an empty spec is never read as \"delete everyone\"; write `users: []` if you mean that";
+        let [top, others @ ..] = documents else {
+            self.report(Problem::new(0..0, "empty-spec", String::new(), "users.yaml is empty").help(NEVER));
+            return Vec::new();
+        };
+        if let Some(second) = others.first() {
+            let message = "users.yaml holds more than one YAML document";
+            let problem = Problem::new(second.range(), "several-documents", String::new(), message);
+            self.report(problem.help("put all users into one list, and remove the `---` between"));
+            return Vec::new();
+        }
+        let entries = match &top.kind {
+            Kind::Mapping(entries) => entries,
+            Kind::Null => {
+                self.report(Problem::new(top.range(), "empty-spec", String::new(), "users.yaml is empty").help(NEVER));
+                return Vec::new();
+            }
+            _ => {
+                // It is anyone's guess what a text in place of the document holds.
+                self.hidden.push(top.range());
+                self.wrong_type(top, "", "users.yaml", "a mapping with the key `users`");
+                return Vec::new();
+            }
+        };
+        self.unknown_keys(entries, "", "users.yaml", &TOP_KEYS);
+        let Some(users) = top.get("users") else {
+            let problem = Problem::new(top.start..top.start, "missing-users", String::new(), "there is no key `users`");
+            self.report(problem.help(NEVER));
+            return Vec::new();
+        };
+        match &users.kind {
+            Kind::Sequence(items) => {
+                items.iter().enumerate().filter_map(|(index, item)| self.user(item, index)).collect()
+            }
+            Kind::Null => {
+                let problem = Problem::new(users.range(), "empty-spec", "/users".to_owned(), "`users` is null");
+                self.report(problem.help(NEVER));
+                Vec::new()
+            }
+            _ => {
+                self.hidden.push(users.range());
+                self.wrong_type(users, "/users", "`users`", "a list of users");
+                Vec::new()
+            }
+        }
+    }
+
+    /// What no user can know alone: names and Secrets taken twice, and circles of memberships.
+    fn across(&mut self, users: &[User<'_>]) {
+        let mut names: BTreeMap<&str, &User<'_>> = BTreeMap::new();
+        let mut secrets: BTreeMap<&SecretRef, &User<'_>> = BTreeMap::new();
+        for user in users {
+            if let Some(first) = names.get(user.name.as_str()) {
+                let message = format!("user {:?} is declared twice", user.name);
+                let problem = Problem::new(user.name_at.clone(), "duplicate-user", user.path("/username"), message);
+                self.report(problem.help("keep one of them").first(first.name_at.start));
+                continue;
+            }
+            names.insert(&user.name, user);
+            let Some(secret) = &user.secret else { continue };
+            if let Some(first) = secrets.get(&secret.reference) {
+                let message = format!(
+                    "users {:?} and {:?} would share one password: key {:?} of Secret {:?}",
+                    first.name, user.name, secret.reference.key, secret.reference.name
+                );
+                let first_at = first.secret.as_ref().map_or(first.name_at.start, |secret| secret.at.start);
+                let problem = Problem::new(secret.at.clone(), "shared-secret", user.path("/secret"), message);
+                self.report(problem.help("give each user its own `secret: {name, key}`").first(first_at));
+                continue;
+            }
+            secrets.insert(&secret.reference, user);
+        }
+        self.circles(&names);
+    }
+
+    /// PostgreSQL refuses memberships that lead back to where they began. Group roles have no
+    /// memberships here, so only users can form a circle. Iterative: a chain can be long.
+    fn circles(&mut self, users: &BTreeMap<&str, &User<'_>>) {
+        let mut done: BTreeSet<&str> = BTreeSet::new();
+        for start in users.keys() {
+            let mut trail: Vec<(&str, usize)> = vec![(start, 0)];
+            let mut on_trail: BTreeSet<&str> = BTreeSet::from([*start]);
+            while let Some((name, next)) = trail.last_mut() {
+                let user = users.get(name).filter(|_| !done.contains(name));
+                let Some((role, index)) = user.and_then(|user| user.roles.get(*next)) else {
+                    done.insert(name);
+                    on_trail.remove(name);
+                    trail.pop();
+                    continue;
+                };
+                *next += 1;
+                let (member, role) = (*name, role.as_str());
+                if on_trail.contains(role) {
+                    let message = format!("{member:?} is a member of {role:?}, which is in turn a member of {member:?}");
+                    if let Some(user) = users.get(member) {
+                        let path = user.path(&format!("/roles/{index}"));
+                        let at = user.role_at.get(*next - 1).cloned().unwrap_or_default();
+                        let help = "PostgreSQL allows no circle of memberships; break it at one place";
+                        self.report(Problem::new(at, "membership-circle", path, message).help(help));
+                    }
+                } else if users.contains_key(role) && !done.contains(role) {
+                    on_trail.insert(role);
+                    trail.push((role, 0));
+                }
+            }
+        }
+    }
+
+    pub(super) fn unknown_keys(&mut self, entries: &[Entry], path: &str, of: &str, known: &[&str]) {
+        for Entry { key, value } in entries.iter().filter(|entry| !known.contains(&entry.key.text.as_str())) {
+            // It may be a misspelt `password`.
+            self.hidden.push(value.range());
+            let help = match nearest(&key.text, known) {
+                Some(meant) => format!("did you mean `{meant}`? The known keys are {}", list(known)),
+                None if known.len() == 1 => format!("the only known key is {}", list(known)),
+                None => format!("the known keys are {}", list(known)),
+            };
+            let path = format!("{path}/{}", yaml::escape(&key.text));
+            let message = format!("{of} has an unknown key {:?}", key.text);
+            self.report(Problem::new(key.start..key.end, "unknown-key", path, message).help(help));
+        }
+    }
+
+    pub(super) fn wrong_type(&mut self, node: &Node, path: &str, what: &str, wanted: &str) {
+        let message = format!("{what} must be {wanted}, but is {}", node.what());
+        self.report(Problem::new(node.range(), "wrong-type", path.to_owned(), message));
+    }
+}
+
+/// The spec of users that have been found good.
+fn spec(users: &[User<'_>]) -> Spec {
+    let mut spec = Spec::default();
+    for user in users {
+        spec.roles.insert(user.name.clone(), role(user));
+    }
+    for user in users {
+        for (name, index) in &user.roles {
+            // Predefined roles are PostgreSQL's own: one can be a member of them, no more.
+            if !is_predefined(name) && !spec.roles.contains_key(name) {
+                let mut group = Role::new(name, Mode::Present, Attributes::GROUP);
+                group.path = user.path(&format!("/roles/{index}"));
+                spec.roles.insert(name.clone(), group);
+            }
+        }
+    }
+    spec
+}
+
+fn role(user: &User<'_>) -> Role {
+    let mut role = Role::new(&user.name, Mode::Authoritative, Attributes::USER);
+    role.connection_limit = Some(Limit::Unlimited);
+    role.valid_until = Some(Expiry::Never);
+    role.memberships = user.roles.iter().map(|(name, _)| Membership::plain(name)).collect();
+    role.memberships.sort();
+    role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
+    role.grants.sort();
+    role.has_password = Some(user.secret.is_some());
+    role.credential = user.secret.as_ref().map(|secret| Credential {
+        secret: secret.reference.name.clone(),
+        key: secret.reference.key.clone(),
+        state: SecretState::Missing,
+        version: String::new(),
+        strength: None,
+        in_sync: None,
+    });
+    role.path = user.path("");
+    role
+}
+
+fn grant(database: &str, privileges: Privileges) -> Grant {
+    let on = Object::Database(database.to_owned());
+    Grant { database: None, on, privileges: Privileges::CONNECT | privileges, grantable: Privileges::empty() }
+}

@@ -1,0 +1,331 @@
+//! One entry of `users`: its keys, their types, and the names in it. What concerns several users
+//! at once is judged in `parse`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_name_problem};
+use super::parse::{DeclaredUser, Reader};
+use super::yaml::{Kind, Node, Problem};
+use crate::catalog::is_predefined;
+use crate::model::Privileges;
+use crate::secret::SecretRef;
+
+const USER_KEYS: [&str; 7] = ["username", "database", "databases", "roles", "privileges", "secret", "password"];
+const SECRET_KEYS: [&str; 2] = ["name", "key"];
+/// What a privilege on a database may be called.
+const PRIVILEGES: [(&str, Privileges); 4] = [
+    ("CONNECT", Privileges::CONNECT),
+    ("CREATE", Privileges::CREATE),
+    ("TEMPORARY", Privileges::TEMPORARY),
+    ("TEMP", Privileges::TEMPORARY),
+];
+
+/// A user as read; good if no problem was reported.
+pub(super) struct User<'a> {
+    index: usize,
+    pub(super) name: String,
+    pub(super) name_at: Range<usize>,
+    pub(super) databases: Vec<String>,
+    /// Each with its index in the file.
+    pub(super) roles: Vec<(String, usize)>,
+    /// Where each of `roles` stands.
+    pub(super) role_at: Vec<Range<usize>>,
+    /// Beyond CONNECT, on each database.
+    pub(super) privileges: Privileges,
+    written_privileges: Option<&'a Node>,
+    /// `None`: `password: none`.
+    pub(super) secret: Option<SecretAt>,
+}
+
+/// Where a user's password comes from, and where that is said.
+pub(super) struct SecretAt {
+    pub(super) reference: SecretRef,
+    pub(super) at: Range<usize>,
+}
+
+impl User<'_> {
+    /// JSON pointer to the user, or to something in it.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("/users/{}{rest}", self.index)
+    }
+
+    pub(super) fn declared(self) -> DeclaredUser {
+        DeclaredUser {
+            username: self.name,
+            databases: self.databases,
+            roles: self.roles.into_iter().map(|(name, _)| name).collect(),
+            privileges: self.written_privileges.map_or(Value::Null, |node| match &node.kind {
+                Kind::Sequence(items) => items.iter().filter_map(Node::text).map(Value::from).collect(),
+                _ => Value::Null,
+            }),
+            order: self.index,
+        }
+    }
+}
+
+/// A name in a list, with its place.
+struct Named {
+    name: String,
+    index: usize,
+    at: Range<usize>,
+}
+
+impl Reader {
+    /// Reads one user. Without a usable name there is none; everything else that is wrong is
+    /// reported and left out.
+    pub(super) fn user<'a>(&mut self, node: &'a Node, index: usize) -> Option<User<'a>> {
+        let path = format!("/users/{index}");
+        let Kind::Mapping(entries) = &node.kind else {
+            self.wrong_type(node, &path, "a user", "a mapping with the key `username`");
+            return None;
+        };
+        let name = self.username(node, &path);
+        let who = name.as_ref().map_or_else(|| format!("user {index}"), |(name, _)| format!("user {name:?}"));
+        self.unknown_keys(entries, &path, &who, &USER_KEYS);
+
+        let databases = self.databases(node, &path, &who);
+        let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
+        let privileges = self.privileges(node, &path, &who, databases.is_empty());
+        let secret = self.credential(node, &path, &who, name.as_ref());
+        let (name, name_at) = name?;
+        Some(User {
+            index,
+            name,
+            name_at,
+            databases: databases.into_iter().map(|database| database.name).collect(),
+            role_at: roles.iter().map(|role| role.at.clone()).collect(),
+            roles: roles.into_iter().map(|role| (role.name, role.index)).collect(),
+            privileges,
+            written_privileges: node.get("privileges"),
+            secret,
+        })
+    }
+
+    fn username(&mut self, user: &Node, path: &str) -> Option<(String, Range<usize>)> {
+        let Some(node) = user.get("username") else {
+            let at = user.start..user.start;
+            self.report(Problem::new(at, "missing-key", path.to_owned(), "a user without `username`"));
+            return None;
+        };
+        let path = format!("{path}/username");
+        let name = self.name(node, &path, "username")?;
+        if is_predefined(&name) || is_reserved(&name) {
+            let message = format!("no user can be called {name:?}: PostgreSQL keeps this name to itself");
+            let help = "names that begin with `pg_`, `public` and `none` are reserved";
+            self.report(Problem::new(node.range(), "reserved-name", path, message).help(help));
+        }
+        Some((name, node.range()))
+    }
+
+    /// A name of a role or database.
+    fn name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
+        let name = self.words(node, path, what)?;
+        if let Some((code, message)) = name_problem(name) {
+            self.report(Problem::new(node.range(), code, path.to_owned(), format!("{what} {message}")));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    /// Text, and not something that YAML reads as a number, a boolean or null.
+    fn words<'a>(&mut self, node: &'a Node, path: &str, what: &str) -> Option<&'a str> {
+        match &node.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Number | Kind::Bool | Kind::Null => {
+                let message = format!("{what} must be text, but YAML reads {} here", node.what());
+                let help = "write it in quotes if it is meant as a name, such as \"123\"";
+                self.report(Problem::new(node.range(), "unquoted-name", path.to_owned(), message).help(help));
+                None
+            }
+            _ => {
+                self.wrong_type(node, path, what, "text");
+                None
+            }
+        }
+    }
+
+    fn databases(&mut self, user: &Node, path: &str, who: &str) -> Vec<Named> {
+        if let (Some(_), Some(several)) = (user.get("database"), user.get("databases")) {
+            let message = format!("{who} has both `database` and `databases`");
+            let problem = Problem::new(several.range(), "database-and-databases", format!("{path}/databases"), message);
+            self.report(problem.help("put all of them into `databases`"));
+        }
+        let mut databases = Vec::new();
+        if let Some(node) = user.get("database") {
+            if matches!(node.kind, Kind::Sequence(_)) {
+                let message = "`database` names one database; a list belongs into `databases`";
+                self.report(Problem::new(node.range(), "wrong-type", format!("{path}/database"), message));
+            } else if let Some(name) = self.name(node, &format!("{path}/database"), "database name") {
+                databases.push(Named { name, index: 0, at: node.range() });
+            }
+        }
+        if let Some(node) = user.get("databases") {
+            databases.extend(self.name_list(node, &format!("{path}/databases"), who, "database"));
+        }
+        databases
+    }
+
+    fn roles(&mut self, user: &Node, path: &str, who: &str, username: Option<&str>) -> Vec<Named> {
+        let Some(node) = user.get("roles") else { return Vec::new() };
+        let path = format!("{path}/roles");
+        let roles = self.name_list(node, &path, who, "role");
+        for role in &roles {
+            let path = format!("{path}/{}", role.index);
+            if is_reserved(&role.name) {
+                let message = format!("{:?} is not a role that anyone can be a member of", role.name);
+                let problem = Problem::new(role.at.clone(), "reserved-name", path, message);
+                self.report(if role.name == "public" {
+                    problem.help("every role has what PUBLIC has; leave it out")
+                } else {
+                    problem.help("write `roles: []` for no roles")
+                });
+            } else if Some(role.name.as_str()) == username {
+                let message = format!("{who} is listed as a member of itself");
+                self.report(Problem::new(role.at.clone(), "self-membership", path, message).help("leave it out"));
+            }
+        }
+        roles
+    }
+
+    /// The names in a list, without those that are no names and those that stand there twice.
+    fn name_list(&mut self, node: &Node, path: &str, who: &str, what: &'static str) -> Vec<Named> {
+        let Kind::Sequence(items) = &node.kind else {
+            let message = format!("`{what}s` of {who} must be a list, but is {}", node.what());
+            let problem = Problem::new(node.range(), "wrong-type", path.to_owned(), message);
+            self.report(problem.help(format!("write `{what}s: [a, b]`, or `{what}s: []` for none")));
+            return Vec::new();
+        };
+        let mut names: Vec<Named> = Vec::with_capacity(items.len());
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}/{index}");
+            let Some(name) = self.name(item, &path, &format!("{what} name")) else { continue };
+            if let Some(first) = seen.get(&name) {
+                let code = if what == "role" { "duplicate-role" } else { "duplicate-database" };
+                let message = format!("{who} names the {what} {name:?} twice");
+                self.report(Problem::new(item.range(), code, path, message).help("keep one of them").first(*first));
+                continue;
+            }
+            seen.insert(name.clone(), item.start);
+            names.push(Named { name, index, at: item.range() });
+        }
+        names
+    }
+
+    fn privileges(&mut self, user: &Node, path: &str, who: &str, no_database: bool) -> Privileges {
+        let mut privileges = Privileges::empty();
+        let Some(node) = user.get("privileges") else { return privileges };
+        let path = format!("{path}/privileges");
+        let items = match &node.kind {
+            Kind::Null => return privileges,
+            Kind::Sequence(items) => items,
+            _ => {
+                self.wrong_type(node, &path, &format!("`privileges` of {who}"), "null or a list");
+                return privileges;
+            }
+        };
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}/{index}");
+            let Some(word) = self.words(item, &path, "a privilege") else { continue };
+            let Some((_, privilege)) = PRIVILEGES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)) else {
+                let known: Vec<&str> = PRIVILEGES.iter().map(|(known, _)| *known).collect();
+                let message = format!("{word:?} is not a privilege on a database");
+                let help = format!("on a database there are {}", list(&known));
+                self.report(Problem::new(item.range(), "unknown-privilege", path, message).help(help));
+                continue;
+            };
+            if privileges.contains(*privilege) {
+                let message = format!("{who} has the privilege {word:?} twice");
+                self.report(Problem::new(item.range(), "duplicate-privilege", path, message).help("keep one of them"));
+            }
+            privileges |= *privilege;
+        }
+        if no_database && !items.is_empty() && user.get("database").is_none() {
+            let message = format!("{who} has `privileges`, but no database that they apply to");
+            let problem = Problem::new(node.range(), "privileges-without-database", path, message);
+            self.report(problem.help("name it with `database` or `databases`"));
+        }
+        privileges
+    }
+
+    /// Where the password comes from; `None` for `password: none`, and where it is not known.
+    fn credential(
+        &mut self,
+        user: &Node,
+        path: &str,
+        who: &str,
+        name: Option<&(String, Range<usize>)>,
+    ) -> Option<SecretAt> {
+        if let Some(password) = user.get("password") {
+            // Hidden whatever it is: only `none` is known to be no password.
+            if password.text() != Some("none") {
+                self.hidden.push(password.range());
+                let message = format!("{who} has a password in users.yaml; it does not belong there");
+                let help = "remove it, change it wherever it is in use, and put the new one into a Secret; \
+                            `password: none` declares a user without one";
+                let problem = Problem::new(password.range(), "inline-password", format!("{path}/password"), message);
+                self.report(problem.help(help));
+                return None;
+            }
+            if let Some(secret) = user.get("secret") {
+                let message = format!("{who} has a `secret` and `password: none` as well");
+                let problem = Problem::new(secret.range(), "password-and-secret", format!("{path}/secret"), message);
+                self.report(problem.help("keep one of them"));
+            }
+            return None;
+        }
+        let Some(node) = user.get("secret") else { return self.default_secret(name?, path, who) };
+
+        let path = format!("{path}/secret");
+        let of = format!("`secret` of {who}");
+        let Kind::Mapping(entries) = &node.kind else {
+            self.hidden.push(node.range());
+            self.wrong_type(node, &path, &of, "a mapping such as `{name: my-secret, key: password}`");
+            return None;
+        };
+        self.unknown_keys(entries, &path, &of, &SECRET_KEYS);
+        let secret = match node.get("name") {
+            Some(name) => self.words(name, &format!("{path}/name"), "the name of a Secret").map(|text| (text, name)),
+            None => {
+                let message = format!("{of} has no `name`");
+                self.report(Problem::new(node.start..node.start, "missing-key", path.clone(), message));
+                None
+            }
+        };
+        if let Some((text, name)) = secret
+            && let Some(why) = secret_name_problem(text)
+        {
+            let message = format!("{text:?} cannot be the name of a Secret: {why}");
+            self.report(Problem::new(name.range(), "invalid-secret-name", format!("{path}/name"), message));
+        }
+        let key = match node.get("key") {
+            Some(key) => {
+                let text = self.words(key, &format!("{path}/key"), "the key in a Secret")?;
+                if let Some(why) = secret_key_problem(text) {
+                    let message = format!("{text:?} cannot be a key of a Secret: {why}");
+                    self.report(Problem::new(key.range(), "invalid-secret-key", format!("{path}/key"), message));
+                }
+                text
+            }
+            None => "password",
+        };
+        let reference = SecretRef { name: secret?.0.to_owned(), key: key.to_owned() };
+        Some(SecretAt { reference, at: node.range() })
+    }
+
+    fn default_secret(&mut self, (name, at): &(String, Range<usize>), path: &str, who: &str) -> Option<SecretAt> {
+        let secret = format!("user-{name}-secret");
+        if let Some(why) = secret_name_problem(&secret) {
+            let message = format!("no Secret can be called {secret:?}, where the password of {who} would be: {why}");
+            // Never mapped to another name: `a_b` and `a-b` would share a password.
+            let help = "say where it is, with `secret: {name: …, key: password}`";
+            let problem = Problem::new(at.clone(), "invalid-secret-name", format!("{path}/username"), message);
+            self.report(problem.help(help));
+            return None;
+        }
+        Some(SecretAt { reference: SecretRef { name: secret, key: "password".to_owned() }, at: at.clone() })
+    }
+}

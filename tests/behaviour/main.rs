@@ -1,0 +1,33 @@
+//! Black-box tests of the real binary on real PostgreSQL servers: one file for each behaviour, each
+//! test a sentence. What they stand on is in `../src`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed expectation is how a test fails
+
+mod broken_input;
+mod commands;
+mod crash;
+mod database_away;
+mod deletions_budget;
+mod drift;
+mod dry_run;
+mod fallback;
+mod harness;
+mod hostile_modules;
+mod hostile_names;
+mod idempotence;
+mod ledger;
+mod lifecycle;
+mod logs;
+mod metrics_and_health;
+mod outputs;
+mod passwords;
+mod permission_denied;
+mod planner_replaced;
+mod protected_roles;
+mod rehearse;
+mod secrets;
+mod shutdown;
+mod source_directory;
+mod state_file;
+mod tls;
+mod two_instances;
