@@ -17,10 +17,8 @@ use crate::plan::{Change, Plan, Step, replay};
 use crate::resolve::Resolved;
 
 /// Attributes that nobody gets unless they are allowed by name.
-const STRONG_ATTRIBUTES: Attributes = Attributes::SUPERUSER
-    .union(Attributes::REPLICATION)
-    .union(Attributes::BYPASSRLS)
-    .union(Attributes::CREATEROLE);
+const STRONG_ATTRIBUTES: Attributes =
+    Attributes::SUPERUSER.union(Attributes::REPLICATION).union(Attributes::BYPASSRLS).union(Attributes::CREATEROLE);
 
 /// Predefined roles whose members can leave the database: they run programs, read and write files
 /// as the server does, or act in the name of others.
@@ -51,6 +49,11 @@ pub struct Bounds {
 pub struct GuardedPlan(Plan);
 
 impl GuardedPlan {
+    /// The plan without steps, which needs no judge.
+    pub fn empty(digest: String) -> GuardedPlan {
+        GuardedPlan(Plan { digest, ..Plan::default() })
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.0
@@ -176,9 +179,10 @@ pub fn judge(plan: Plan, by: &str, resolved: &Resolved, catalog: &Catalog, bound
             };
             Judgement::Held(Held { why, digest: plan.digest })
         }
-        None if bounds.approved.as_ref().is_some_and(|approved| *approved != plan.digest) => {
-            Judgement::Held(Held { why: "the digest that was approved is that of another plan".into(), digest: plan.digest })
-        }
+        None if bounds.approved.as_ref().is_some_and(|approved| *approved != plan.digest) => Judgement::Held(Held {
+            why: "the digest that was approved is that of another plan".into(),
+            digest: plan.digest,
+        }),
         _ => Judgement::Pass(GuardedPlan(plan)),
     }
 }
@@ -199,7 +203,8 @@ fn scope(
     violations: &mut Vec<Violation>,
 ) {
     let mut violate = |rule, message: String| {
-        violations.push(Violation { rule, message: format!("step {} ({}): {message}", index + 1, step.change.action()) });
+        violations
+            .push(Violation { rule, message: format!("step {} ({}): {message}", index + 1, step.change.action()) });
     };
     let Some(role) = step.change.role() else {
         violate("unsupported", "this version of Rolewright does not carry it out".into());
@@ -236,7 +241,10 @@ fn scope(
         }
         Change::CreateRole(made) => {
             if made.credential != resolved.desired.get(role).and_then(|wanted| wanted.credential.clone()) {
-                violate("foreign-credential", format!("{role:?} would get its password from a place that it was not given"));
+                violate(
+                    "foreign-credential",
+                    format!("{role:?} would get its password from a place that it was not given"),
+                );
             }
         }
         Change::SetPassword(_) if !resolved.desired.get(role).is_some_and(|wanted| wanted.credential.is_some()) => {
@@ -278,13 +286,18 @@ fn invalid_name(name: &str) -> Option<&'static str> {
 fn untouched(catalog: &Catalog, after: &BTreeMap<String, Role>, resolved: &Resolved, violations: &mut Vec<Violation>) {
     for name in after.keys() {
         if !catalog.roles.contains_key(name) && !resolved.desired.contains_key(name) {
-            violations
-                .push(Violation { rule: "not-as-desired", message: format!("the plan creates {name:?}, which nobody declared") });
+            violations.push(Violation {
+                rule: "not-as-desired",
+                message: format!("the plan creates {name:?}, which nobody declared"),
+            });
         }
     }
     for name in catalog.roles.keys() {
         if !after.contains_key(name) && !resolved.removable.contains(name) {
-            violations.push(Violation { rule: "not-as-desired", message: format!("the plan removes {name:?}, which is to stay") });
+            violations.push(Violation {
+                rule: "not-as-desired",
+                message: format!("the plan removes {name:?}, which is to stay"),
+            });
         }
     }
 }
@@ -388,7 +401,10 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
     let some: Vec<&str> = losing.iter().take(5).copied().collect();
     let list = format!("{}{}", some.join(", "), if losing.len() > some.len() { ", …" } else { "" });
     if bounds.users_declared == 0 {
-        return Some(format!("the spec declares no users at all, and {} would lose access ({list})", count(losing.len())));
+        return Some(format!(
+            "the spec declares no users at all, and {} would lose access ({list})",
+            count(losing.len())
+        ));
     }
     (losing.len() > bounds.deletions).then(|| {
         format!(
@@ -402,3 +418,7 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
 fn count(users: usize) -> String {
     if users == 1 { "1 user".into() } else { format!("{users} users") }
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

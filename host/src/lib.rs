@@ -11,11 +11,22 @@
 //! `reconcile` first.
 
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod guard;
 pub mod ledger;
 pub mod model;
 pub mod plan;
+pub mod policy;
 pub mod postgres;
+pub mod present;
+pub mod printable;
+pub mod reconcile;
 pub mod resolve;
 pub mod secret;
+pub mod serve;
+pub mod shutdown;
+pub mod source;
+pub mod spec;
 pub mod sql;
+pub mod telemetry;

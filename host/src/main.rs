@@ -1,3 +1,7 @@
-//! The binary `rolewright`.
+//! The binary `rolewright`: hands its arguments to the command line of the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rolewright::cli::main()
+}

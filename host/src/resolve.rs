@@ -230,12 +230,13 @@ fn no_password(role: &Role) -> Finding {
         None => ("", "", SecretState::Missing),
     };
     let (code, what) = match state {
-        SecretState::Missing | SecretState::Present => ("secret-missing", "there is no such Secret, or no such key in it"),
+        SecretState::Missing | SecretState::Present => {
+            ("secret-missing", "there is no such Secret, or no such key in it")
+        }
         SecretState::Empty => ("secret-empty", "it is empty"),
         SecretState::Unreadable => ("secret-unreadable", "it cannot be read as a password"),
     };
-    let message =
-        format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
+    let message = format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
     Finding::new(Severity::Error, code, &role.path, message).help(
         "create the Secret, name another with `secret: {name: …, key: …}`, or declare `password: none` for a \
          login without one",
@@ -264,12 +265,7 @@ fn complete(mut role: Role) -> Role {
 }
 
 /// The role ends exactly as declared; only what the spec cannot say yet is kept.
-fn authoritative(
-    declared: &Role,
-    found: Option<&Role>,
-    catalog: &Catalog,
-    in_sync: &BTreeMap<String, bool>,
-) -> Role {
+fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sync: &BTreeMap<String, bool>) -> Role {
     let mut role = complete(declared.clone());
     // An owner holds everything on the database by being the owner.
     role.grants.retain(|grant| !owns(&role.name, &grant.on, catalog));
@@ -318,6 +314,11 @@ fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
     }
 }
 
+fn is_database_privilege(object: &Object, privileges: Privileges) -> bool {
+    let known = Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY;
+    matches!(object, Object::Database(_)) && known.contains(privileges)
+}
+
 /// What becomes of recorded roles that are no longer declared.
 fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
     let mut going = BTreeSet::new();
@@ -340,38 +341,59 @@ fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resol
             going.insert(name.clone());
         }
     }
-    // A group role that others have come to use stays as long as they do.
-    for name in going {
-        let is_group = records.get(&name).is_some_and(|record| record.kind == Kind::Group);
-        let members = if is_group { foreign_members(&name, catalog) } else { Vec::new() };
-        if !members.is_empty() {
-            let message = format!(
-                "{name:?} is named by no user any more, and stays: it has other members ({})",
-                members.join(", ")
-            );
-            resolved.findings.push(
-                Finding::new(Severity::Warning, "role-in-use", "", message)
-                    .help("revoke these memberships, and the role goes in the next cycle"),
-            );
-            if let Some(found) = catalog.roles.get(&name) {
-                resolved.desired.insert(name, found.clone());
-            }
-        } else {
-            resolved.removable.insert(name);
+    for (name, members) in in_use(&going, catalog, records, resolved) {
+        going.remove(&name);
+        let message =
+            format!("{name:?} is named by no user any more, and stays: it has other members ({})", members.join(", "));
+        resolved.findings.push(
+            Finding::new(Severity::Warning, "role-in-use", "", message)
+                .help("revoke these memberships, and the role goes in the next cycle"),
+        );
+        if let Some(found) = catalog.roles.get(&name) {
+            resolved.desired.insert(name, found.clone());
         }
     }
+    resolved.removable = going;
 }
 
-fn is_database_privilege(object: &Object, privileges: Privileges) -> bool {
-    let known = Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY;
-    matches!(object, Object::Database(_)) && known.contains(privileges)
-}
-
-fn foreign_members<'a>(role: &str, catalog: &'a Catalog) -> Vec<&'a str> {
-    let is_member = |other: &&Role| {
-        other.standing == Standing::Foreign && other.memberships.iter().any(|edge| edge.role == role)
-    };
-    catalog.roles.values().filter(is_member).map(|other| other.name.as_str()).collect()
+/// Group roles that others have come to use: they stay as long as somebody is a member who is not
+/// about to leave, and so do the groups that these are members of.
+fn in_use(
+    going: &BTreeSet<String>,
+    catalog: &Catalog,
+    records: &Records,
+    resolved: &Resolved,
+) -> BTreeMap<String, Vec<String>> {
+    let is_group = |name: &str| records.get(name).is_some_and(|record| record.kind == Kind::Group);
+    let mut staying: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if !going.iter().any(|name| is_group(name)) {
+        return staying;
+    }
+    // What is declared names none of the roles that go, so whoever is in scope leaves them.
+    let mut members: Vec<&Role> = catalog
+        .roles
+        .values()
+        .filter(|role| role.standing == Standing::Foreign && !resolved.in_scope.contains(&role.name))
+        .collect();
+    while !members.is_empty() {
+        let mut next = BTreeSet::new();
+        for member in members {
+            for edge in &member.memberships {
+                if !going.contains(&edge.role) || !is_group(&edge.role) {
+                    continue;
+                }
+                if !staying.contains_key(&edge.role) {
+                    next.insert(edge.role.clone());
+                }
+                let names = staying.entry(edge.role.clone()).or_default();
+                if !names.contains(&member.name) {
+                    names.push(member.name.clone());
+                }
+            }
+        }
+        members = next.iter().filter_map(|name| catalog.roles.get(name)).collect();
+    }
+    staying
 }
 
 #[cfg(test)]

@@ -133,7 +133,9 @@ fn options_of_an_edge_changed_by_hand_are_restored() {
         let rolewright = Rolewright::new(&cluster, &manifests);
         rolewright.apply().succeeds();
         let options = || {
-            cluster.sql("SELECT admin_option, inherit_option, set_option FROM pg_auth_members WHERE member = 'alice'::regrole")
+            cluster.sql(
+                "SELECT admin_option, inherit_option, set_option FROM pg_auth_members WHERE member = 'alice'::regrole",
+            )
         };
         let before = options();
         cluster.sql(&format!("GRANT reader TO alice WITH {option}"));
@@ -209,7 +211,9 @@ fn a_role_dropped_and_made_anew_under_the_same_name_is_noticed() {
     let rolewright = Rolewright::new(&cluster, &manifests);
     rolewright.apply().succeeds();
     let before = cluster.roles();
-    cluster.sql("DROP OWNED BY alice; DROP ROLE alice; CREATE ROLE alice SUPERUSER LOGIN PASSWORD 'drift-impostor-password'");
+    cluster.sql(
+        "DROP OWNED BY alice; DROP ROLE alice; CREATE ROLE alice SUPERUSER LOGIN PASSWORD 'drift-impostor-password'",
+    );
 
     let plan = rolewright.plan_json();
     assert_eq!(plan.causes(), ["drift"]);

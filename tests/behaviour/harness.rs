@@ -66,8 +66,11 @@ fn a_cluster_keeps_its_port_and_its_data_when_it_is_stopped_and_started_again() 
 #[test]
 fn a_cluster_takes_settings_and_rules_and_certificates() {
     let certificates = Certificates::for_names(&["localhost"]);
-    let cluster =
-        Options::default().setting("work_mem", "5MB").hba("hostssl all all all scram-sha-256").tls(&certificates).start();
+    let cluster = Options::default()
+        .setting("work_mem", "5MB")
+        .hba("hostssl all all all scram-sha-256")
+        .tls(&certificates)
+        .start();
     assert_eq!(cluster.value("SHOW work_mem"), "5MB");
     assert_eq!(cluster.value("SHOW ssl"), "on");
     cluster.refuses_login("postgres", SUPERUSER_PASSWORD, "postgres", "28000");
@@ -109,7 +112,9 @@ fn psql_runs_a_script_and_says_when_it_fails() {
 fn a_secret_in_an_output_is_found_in_every_form() {
     let password = "harness-marble-otter";
     leaks::register_password(password);
-    leaks::register_verifier("SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$c3RvcmVkLWtleS1zdG9yZWQta2V5LTAwMDA=:c2VydmVyLWtleS1zZXJ2ZXIta2V5LTAwMDA=");
+    leaks::register_verifier(
+        "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$c3RvcmVkLWtleS1zdG9yZWQta2V5LTAwMDA=:c2VydmVyLWtleS1zZXJ2ZXIta2V5LTAwMDA=",
+    );
     let ways = [
         format!("{{\"message\": \"password is {password}\"}}"),
         "aGFybmVzcy1tYXJibGUtb3R0ZXI=".to_owned(),

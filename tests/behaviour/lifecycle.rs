@@ -67,7 +67,9 @@ fn a_user_may_have_several_databases() {
         cluster.sql(&format!("CREATE DATABASE {database}"));
     }
     let manifests = Manifests::new();
-    manifests.users("users:\n  - username: alice\n    databases: [first, second]\n").secret("alice", "lifecycle-alice-5");
+    manifests
+        .users("users:\n  - username: alice\n    databases: [first, second]\n")
+        .secret("alice", "lifecycle-alice-5");
     let rolewright = Rolewright::new(&cluster, &manifests);
     rolewright.apply().succeeds();
     let held = |database| cluster.has_connect("alice", database);

@@ -1,7 +1,7 @@
 //! Passwords come from Secrets: set, changed, and otherwise left alone; prepared as RFC 4013 wants,
 //! so that the login that follows works.
 
-use rolewright_tests::source::users;
+use rolewright_tests::source::{place, users};
 use rolewright_tests::{Cluster, Manifests, Options, Rolewright};
 
 fn declare_alice(manifests: &Manifests, password: &str) {
@@ -75,8 +75,7 @@ fn the_server_is_sent_a_verifier_and_stores_it() {
 
 #[test]
 fn no_password_and_no_verifier_stands_in_the_servers_log() {
-    let cluster =
-        Options::default().setting("log_statement", "all").setting("log_min_duration_statement", "0").start();
+    let cluster = Options::default().setting("log_statement", "all").setting("log_min_duration_statement", "0").start();
     let manifests = Manifests::new();
     declare_alice(&manifests, "passwords-server-log-1");
     let rolewright = Rolewright::new(&cluster, &manifests);
@@ -267,10 +266,11 @@ fn a_name_that_is_no_secret_name_needs_an_explicit_secret() {
     let rolewright = Rolewright::new(&cluster, &manifests);
     let before = cluster.roles();
 
-    rolewright.apply().exits_with(1).mentions("a_b").mentions("secret").says("users.yaml:2:");
+    rolewright.apply().exits_with(1).mentions("a_b").mentions("secret").says(&place(2, 15));
     assert_eq!(cluster.roles(), before, "two users must never map to one Secret silently");
 
-    manifests.users("users:\n  - username: a_b\n    secret: {name: for-a-underscore-b, key: password}\n  - username: a-b\n");
+    manifests
+        .users("users:\n  - username: a_b\n    secret: {name: for-a-underscore-b, key: password}\n  - username: a-b\n");
     manifests.named_secret("for-a-underscore-b", "password", "passwords-underscore");
     rolewright.apply().succeeds();
 

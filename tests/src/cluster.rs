@@ -195,7 +195,7 @@ impl Cluster {
 
     /// The same, where an error is an answer too.
     pub fn try_sql(&self, database: &str, statements: &str) -> Result<Vec<Vec<String>>, postgres::Error> {
-        let messages = self.client(database).simple_query(statements)?;
+        let messages = self.connect(database)?.simple_query(statements)?;
         Ok(messages
             .iter()
             .filter_map(|message| match message {

@@ -1,6 +1,7 @@
 //! The binary under test, and everything that it prints. Each output, the state file and the ledger
 //! are searched for secrets as soon as a command is over.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -151,7 +152,15 @@ impl<'a> Rolewright<'a> {
         let stdout = Capture::of(child.stdout.take().expect("it is piped"));
         let stderr = Capture::of(child.stderr.take().expect("it is piped"));
         let arguments = arguments.join(" ");
-        Controller { rolewright: self, arguments, child, stdout, stderr, http_port: 0, status: None }
+        Controller {
+            rolewright: self,
+            arguments,
+            child: RefCell::new(child),
+            stdout,
+            stderr,
+            http_port: 0,
+            status: None,
+        }
     }
 
     /// Searches what was left behind: the state file, and every table of the ledger.
@@ -226,7 +235,7 @@ impl Capture {
 pub struct Controller<'a> {
     rolewright: &'a Rolewright<'a>,
     arguments: String,
-    child: Child,
+    child: RefCell<Child>,
     stdout: Capture,
     stderr: Capture,
     http_port: u16,
@@ -245,10 +254,10 @@ impl Controller<'_> {
     }
 
     /// Waits until it has printed this.
-    pub fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.printed().contains(text) {
-            let over = self.child.try_wait().expect("our child").is_some();
+            let over = !self.is_alive();
             if over && !self.printed().contains(text) || Instant::now() > deadline {
                 panic!("'{text}' did not come from `rolewright {}`:\n{}", self.arguments, self.printed());
             }
@@ -257,14 +266,16 @@ impl Controller<'_> {
     }
 
     /// Whether it still runs.
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().expect("our child").is_none()
+    pub fn is_alive(&self) -> bool {
+        self.child.borrow_mut().try_wait().expect("our child").is_none()
     }
 
     /// GET from its HTTP server, once that answers. What comes is searched for secrets.
     pub fn get(&self, path: &str) -> Response {
         let response = eventually(&format!("an answer to GET {path}"), Duration::from_secs(30), || {
-            http::get(self.http_port, path)
+            let response = http::get(self.http_port, path);
+            assert!(response.is_some() || self.is_alive(), "it ended by itself:\n{}", self.printed());
+            response
         });
         leaks::assert_none(path, &response.body);
         response
@@ -291,12 +302,12 @@ impl Controller<'_> {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child.borrow()), signal).expect("it runs");
     }
 
     /// Kills it, as an out-of-memory killer would.
     pub fn kill(mut self) {
-        let _ = self.child.kill();
+        let _ = self.child.get_mut().kill();
         self.end();
     }
 
@@ -309,7 +320,7 @@ impl Controller<'_> {
     /// Waits for its end.
     pub fn finish(mut self) -> Output {
         let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait().expect("our child").is_none() {
+        while self.is_alive() {
             if Instant::now() > deadline {
                 panic!("`rolewright {}` did not end:\n{}", self.arguments, self.printed());
             }
@@ -319,7 +330,7 @@ impl Controller<'_> {
     }
 
     fn end(&mut self) -> Output {
-        let status = self.child.wait().expect("our child");
+        let status = self.child.get_mut().wait().expect("our child");
         self.status = Some(status);
         let output = Output {
             arguments: self.arguments.clone(),
@@ -338,7 +349,7 @@ impl Controller<'_> {
 impl Drop for Controller<'_> {
     fn drop(&mut self) {
         if self.status.is_none() {
-            let _ = self.child.kill();
+            let _ = self.child.get_mut().kill();
             let output = self.end();
             if std::thread::panicking() {
                 eprintln!("--- output of `rolewright {}`\n{}{}", output.arguments, output.stdout, output.stderr);
@@ -384,14 +395,20 @@ impl Output {
     /// Asserts that the text was printed, in whatever case.
     pub fn mentions(&self, text: &str) -> &Self {
         let printed = (self.stdout.clone() + &self.stderr).to_lowercase();
-        assert!(printed.contains(&text.to_lowercase()), "'{text}' is not mentioned in:\n{}{}", self.stdout, self.stderr);
+        assert!(
+            printed.contains(&text.to_lowercase()),
+            "'{text}' is not mentioned in:\n{}{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// Standard output as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error} in the output of `rolewright {}`:\n{}", self.arguments, self.stdout))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("{error} in the output of `rolewright {}`:\n{}", self.arguments, self.stdout)
+        })
     }
 
     /// The lines of standard output.
@@ -417,11 +434,8 @@ impl Plan {
 
     /// `action role` of every step, sorted.
     pub fn actions(&self) -> Vec<String> {
-        let mut actions: Vec<String> = self
-            .steps()
-            .iter()
-            .map(|step| format!("{} {}", text(&step["action"]), text(&step["role"])))
-            .collect();
+        let mut actions: Vec<String> =
+            self.steps().iter().map(|step| format!("{} {}", text(&step["action"]), text(&step["role"]))).collect();
         actions.sort();
         actions
     }

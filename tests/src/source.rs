@@ -17,6 +17,16 @@ pub const NAMESPACE: &str = "postgres";
 /// The file that holds the ConfigMap.
 pub const CONFIGMAP_FILE: &str = "configmap.yaml";
 
+/// Where a complaint about a place in the users.yaml given to [`Manifests::users`] must point: the
+/// file that a person opens, with its own lines and columns.
+pub fn place(line: usize, column: usize) -> String {
+    format!("{CONFIGMAP_FILE}:{}:{}", line + LINES_BEFORE, column + INDENT)
+}
+
+/// Lines of the manifest in front of the text, and columns in front of each of its lines.
+const LINES_BEFORE: usize = 7;
+const INDENT: usize = 4;
+
 /// A directory of manifests.
 pub struct Manifests {
     directory: PathBuf,

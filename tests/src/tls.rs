@@ -27,6 +27,10 @@ impl Certificates {
         let server = CertificateParams::new(names).expect("the names are valid");
         let issuer = Issuer::new(authority, authority_key);
         let certificate = server.signed_by(&key, &issuer).expect("the parameters are valid");
-        Certificates { authority: authority_certificate.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
+        Certificates {
+            authority: authority_certificate.pem(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
     }
 }

@@ -11,10 +11,7 @@ use crate::resolve::{Record, Records};
 const HISTORY_LENGTH: i64 = 1_000;
 
 /// Decides by who owns the schema, and whether it could be made.
-pub(super) async fn locate(
-    client: &Client,
-    file: impl FnOnce() -> std::path::PathBuf,
-) -> Result<Ledger, LedgerError> {
+pub(super) async fn locate(client: &Client, file: impl FnOnce() -> std::path::PathBuf) -> Result<Ledger, LedgerError> {
     let rows = client.query_typed(include_str!("queries/locate.sql"), &[]).await?;
     let Some(row) = rows.first() else { return Ok(Ledger::File(file())) };
     let exists: bool = row.try_get("exists")?;
@@ -23,7 +20,11 @@ pub(super) async fn locate(
     }
     let usable: bool = row.try_get("usable")?;
     let may_create: bool = row.try_get("may_create")?;
-    if (exists && usable) || (!exists && may_create) { Ok(Ledger::Database { exists }) } else { Ok(Ledger::File(file())) }
+    if (exists && usable) || (!exists && may_create) {
+        Ok(Ledger::Database { exists })
+    } else {
+        Ok(Ledger::File(file()))
+    }
 }
 
 pub(super) async fn create(client: &Client) -> Result<(), LedgerError> {

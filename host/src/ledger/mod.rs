@@ -99,7 +99,9 @@ pub enum LedgerError {
         owner: String,
     },
     /// The ledger was written by a later version.
-    #[error("the ledger has format {found:?}, and this version of Rolewright knows format {known}; use the newer version")]
+    #[error(
+        "the ledger has format {found:?}, and this version of Rolewright knows format {known}; use the newer version"
+    )]
     UnknownFormat {
         /// What stands in it.
         found: String,
@@ -107,7 +109,9 @@ pub enum LedgerError {
         known: &'static str,
     },
     /// A row or a file does not hold what it should.
-    #[error("the ledger's record of {name:?} cannot be read ({why}); nothing is guessed from it. Restore it, or remove that record and let the role be adopted anew")]
+    #[error(
+        "the ledger's record of {name:?} cannot be read ({why}); nothing is guessed from it. Restore it, or remove that record and let the role be adopted anew"
+    )]
     Unreadable {
         /// The role, or the file.
         name: String,

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
-use crate::model::{
-    Attributes, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Setting, Standing,
-};
+use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Setting, Standing};
 use crate::resolve::{Kind, Origin};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,8 +104,11 @@ pub(super) fn to_json(role: &Role) -> String {
 pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
     let applied: AppliedRole = serde_json::from_str(json)
         .map_err(|error| LedgerError::Unreadable { name: name.to_owned(), why: error.to_string() })?;
-    let attributes =
-        applied.attributes.iter().filter_map(|word| Attributes::from_name(word)).fold(Attributes::empty(), |a, b| a | b);
+    let attributes = applied
+        .attributes
+        .iter()
+        .filter_map(|word| Attributes::from_name(word))
+        .fold(Attributes::empty(), |a, b| a | b);
     let privileges = |words: &[String]| {
         words.iter().filter_map(|word| Privileges::from_name(word)).fold(Privileges::empty(), |a, b| a | b)
     };

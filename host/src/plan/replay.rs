@@ -1,6 +1,7 @@
 //! What a plan would make of the catalog, computed on a model of it. The guard compares the
 //! outcome with the desired state; property tests and a live server check the model itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, RolePatch, Step};
@@ -199,7 +200,13 @@ pub fn differences(
             differ(name, "is missing".to_owned());
             continue;
         };
-        for what in compare(made, wanted, options) {
+        // With a role that goes, the server drops the memberships in it.
+        let mut wanted = Cow::Borrowed(wanted);
+        let stays = |edge: &Membership| desired.contains_key(&edge.role) || !in_scope.contains(&edge.role);
+        if !wanted.memberships.iter().all(stays) {
+            wanted.to_mut().memberships.retain(stays);
+        }
+        for what in compare(made, &wanted, options) {
             differ(name, what);
         }
         if let Some(credential) = &wanted.credential

@@ -1,6 +1,23 @@
-//! Everything that talks to PostgreSQL.
+//! Everything that talks to PostgreSQL: connecting, reading the catalog, and running plans. Which
+//! changes a plan holds is decided elsewhere; the words of each statement come from `sql`.
+//!
+//! ```text
+//! connect ──► pool ──► snapshot ──► Catalog
+//!                 └──► apply ──► removal
+//!                 └──► rehearse
+//! ```
 
+pub mod apply;
+pub mod connect;
+pub mod explain;
+pub mod password;
+pub mod pool;
+pub mod rehearse;
+pub mod removal;
+pub mod retry;
 pub mod snapshot;
 pub mod target;
+pub mod tls;
 
+pub use connect::{ConnectError, connect};
 pub use target::{SslMode, Target};

@@ -149,8 +149,7 @@ pub async fn removals(
     catalog: &Catalog,
     roles: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Removal>, Error> {
-    let names: HashMap<u32, &String> =
-        roles.keys().filter_map(|name| Some((*catalog.oids.get(name)?, name))).collect();
+    let names: HashMap<u32, &String> = roles.keys().filter_map(|name| Some((*catalog.oids.get(name)?, name))).collect();
     let oids: Vec<u32> = names.keys().copied().collect();
     let mut removals: BTreeMap<String, Removal> = roles
         .iter()

@@ -137,8 +137,7 @@ impl Locations {
     }
 
     pub(crate) fn explain(&self, problem: Problem) -> Diagnostic {
-        let mut diagnostic =
-            self.diagnostic(problem.start..problem.end, Severity::Error, problem.code, &problem.path);
+        let mut diagnostic = self.diagnostic(problem.start..problem.end, Severity::Error, problem.code, &problem.path);
         diagnostic.message = match problem.first.map(|first| self.place(first)) {
             Some(first) => {
                 format!("{}; the first is at line {}, column {}", problem.message, first.line, first.column)
@@ -257,7 +256,8 @@ mod tests {
     #[test]
     fn a_pointer_leads_to_its_value_or_to_the_nearest_ancestor() {
         let text = "users:\n  - username: alice\n    roles: [a, b]\n    x/y: 1\n";
-        let mut locations = Locations::new(Document { line_offset: 10, column_offset: 4, ..Document::plain("m.yaml", text) });
+        let mut locations =
+            Locations::new(Document { line_offset: 10, column_offset: 4, ..Document::plain("m.yaml", text) });
         locations.set_tree(super::super::yaml::read(text).unwrap().documents.remove(0));
         let at = |pointer| {
             let position = locations.position(pointer);

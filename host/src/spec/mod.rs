@@ -15,6 +15,8 @@ mod parse;
 mod parse_tests;
 mod user;
 pub(crate) mod yaml;
+#[cfg(test)]
+mod yaml_tests;
 
 pub use diagnostics::Diagnostic;
 pub use locations::{Document, Locations};

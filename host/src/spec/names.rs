@@ -31,9 +31,8 @@ pub(super) fn is_reserved(name: &str) -> bool {
 /// Why Kubernetes would refuse a Secret of this name.
 pub(super) fn secret_name_problem(name: &str) -> Option<&'static str> {
     let inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
-    let label = |label: &str| {
-        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner)
-    };
+    let label =
+        |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner);
     if name.is_empty() {
         Some("it is empty")
     } else if name.len() > MAX_SECRET_NAME {
@@ -70,9 +69,13 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let word = word.to_lowercase();
+    if word.len() >= 3
+        && let Some(longer) = known.iter().find(|other| other.starts_with(&word))
+    {
+        return Some(longer);
+    }
     let (distance, best) = known.iter().map(|other| (distance(&word, other), *other)).min()?;
-    let bound = if best.len() <= 4 { 1 } else { 2 };
-    (distance <= bound || (best.starts_with(&word) && word.len() >= 3)).then_some(best)
+    (distance <= if best.len() <= 4 { 1 } else { 2 }).then_some(best)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).

@@ -219,8 +219,11 @@ impl Reader {
                 };
                 *next += 1;
                 let (member, role) = (*name, role.as_str());
-                if on_trail.contains(role) {
-                    let message = format!("{member:?} is a member of {role:?}, which is in turn a member of {member:?}");
+                if role == member {
+                    // Already reported with the user itself.
+                } else if on_trail.contains(role) {
+                    let message =
+                        format!("{member:?} is a member of {role:?}, which is in turn a member of {member:?}");
                     if let Some(user) = users.get(member) {
                         let path = user.path(&format!("/roles/{index}"));
                         let at = user.role_at.get(*next - 1).cloned().unwrap_or_default();

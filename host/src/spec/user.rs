@@ -83,7 +83,7 @@ impl Reader {
             return None;
         };
         let name = self.username(node, &path);
-        let who = name.as_ref().map_or_else(|| format!("user {index}"), |(name, _)| format!("user {name:?}"));
+        let who = name.as_ref().map_or_else(|| "this user".to_owned(), |(name, _)| format!("user {name:?}"));
         self.unknown_keys(entries, &path, &who, &USER_KEYS);
 
         let databases = self.databases(node, &path, &who);
@@ -261,6 +261,11 @@ impl Reader {
     ) -> Option<SecretAt> {
         if let Some(password) = user.get("password") {
             // Hidden whatever it is: only `none` is known to be no password.
+            if matches!(password.kind, Kind::Null) {
+                let what = format!("`password` of {who}");
+                self.wrong_type(password, &format!("{path}/password"), &what, "the word `none`, or left out");
+                return None;
+            }
             if password.text() != Some("none") {
                 self.hidden.push(password.range());
                 let message = format!("{who} has a password in users.yaml; it does not belong there");

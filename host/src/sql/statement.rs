@@ -36,6 +36,11 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// A statement without a password, that carries out one step.
+    pub fn plain(sql: String, step: usize) -> Self {
+        Statement { pieces: vec![Piece::Sql(sql)], steps: vec![step] }
+    }
+
     fn new(sql: impl Into<String>) -> Self {
         Statement { pieces: vec![Piece::Sql(sql.into())], steps: Vec::new() }
     }
@@ -59,6 +64,19 @@ impl Statement {
             Piece::Sql(_) => None,
         })
     }
+}
+
+/// What removes one role, in the order in which it must run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovalStatements {
+    /// Keeps the role from logging in again.
+    pub lock_out: String,
+    /// In each database where it owns something, and on shared objects: hands that over.
+    pub reassign: String,
+    /// There too: takes away its privileges.
+    pub drop_owned: String,
+    /// Once nothing in any database depends on it.
+    pub drop: String,
 }
 
 /// How names are written.
@@ -125,14 +143,8 @@ impl Renderer<'_> {
             Change::GrantPrivilege { role: Some(role), grant } => self.grant_privilege(grant, &[role]),
             Change::RevokePrivilege { role: Some(role), grant } => self.revoke_privilege(role, grant),
             Change::DropRole { name, reassign_to } => {
-                let receiver = reassign_to.as_deref().unwrap_or(self.reassign_owned_to);
-                let role = self.name(name);
-                vec![
-                    Statement::new(format!("ALTER ROLE {role} NOLOGIN")),
-                    Statement::new(format!("REASSIGN OWNED BY {role} TO {}", self.name(receiver))),
-                    Statement::new(format!("DROP OWNED BY {role}")),
-                    Statement::new(format!("DROP ROLE {role}")),
-                ]
+                let removal = self.removal(name, reassign_to.as_deref());
+                [removal.lock_out, removal.reassign, removal.drop_owned, removal.drop].map(Statement::new).into()
             }
             // The guard lets none of these through: see `plan::replay`.
             Change::GrantPrivilege { role: None, .. }
@@ -142,6 +154,18 @@ impl Renderer<'_> {
             | Change::CreateDatabase(_)
             | Change::AlterDatabase(_)
             | Change::RunScript(_) => Vec::new(),
+        }
+    }
+
+    /// The statements that remove a role, apart: they run in different databases and transactions.
+    pub fn removal(&self, name: &str, reassign_to: Option<&str>) -> RemovalStatements {
+        let receiver = self.name(reassign_to.unwrap_or(self.reassign_owned_to));
+        let role = self.name(name);
+        RemovalStatements {
+            lock_out: format!("ALTER ROLE {role} NOLOGIN"),
+            reassign: format!("REASSIGN OWNED BY {role} TO {receiver}"),
+            drop_owned: format!("DROP OWNED BY {role}"),
+            drop: format!("DROP ROLE {role}"),
         }
     }
 

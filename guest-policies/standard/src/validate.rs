@@ -1,0 +1,257 @@
+//! What is wrong, or probably wrong, with a spec that PostgreSQL would accept name by name. A normal spec has no finding
+//! at all; each rule here is a mistake that somebody would otherwise notice much later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolewright_policy::{Finding, Role, Spec};
+
+/// Every finding about a spec, in the order of its roles, the cycles last.
+pub fn findings(spec: &Spec) -> Vec<Finding> {
+    let declared: BTreeMap<&str, &Role> = spec.roles.iter().map(|role| (role.name.as_str(), role)).collect();
+    let mut found = Vec::new();
+    let mut folded: BTreeMap<String, &str> = BTreeMap::new();
+    for role in &spec.roles {
+        found.extend(odd_name(role));
+        if let Some(other) = folded.insert(role.name.to_lowercase(), &role.name) {
+            found.push(confusable(role, other));
+        }
+        for edge in &role.memberships {
+            if edge.role == role.name {
+                found.push(
+                    Finding::error(
+                        "member-of-itself",
+                        &role.path,
+                        format!("{:?} is declared to be a member of itself, which PostgreSQL refuses", role.name),
+                    )
+                    .help("take the name out of the role's own list of roles"),
+                );
+            } else if declared.get(edge.role.as_str()).is_some_and(|group| group.is_user()) {
+                found.push(member_of_user(role, &edge.role));
+            }
+        }
+        found.extend(weak_password(role));
+    }
+    found.extend(cycles(&declared));
+    found
+}
+
+/// Characters that nobody sees, and that make one name look like another.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn odd_name(role: &Role) -> Option<Finding> {
+    let what = if role.name.chars().any(is_invisible) {
+        "contains invisible characters"
+    } else if role.name.trim() != role.name {
+        "begins or ends with white space"
+    } else {
+        return None;
+    };
+    let finding = Finding::warning("odd-name", &role.path, format!("the name {} {what}", role.name.escape_debug()));
+    Some(finding.help("check that the name was not copied from somewhere with more than was visible"))
+}
+
+fn confusable(role: &Role, other: &str) -> Finding {
+    Finding::warning(
+        "names-differ-by-case",
+        &role.path,
+        format!("{:?} and {other:?} differ only by case, and PostgreSQL keeps them as two roles", role.name),
+    )
+    .help("SQL without quotes folds names to lower case, so only the lower-case one would be found")
+}
+
+fn member_of_user(role: &Role, user: &str) -> Finding {
+    Finding::warning(
+        "member-of-user",
+        &role.path,
+        format!(
+            "{:?} is a member of {user:?}, which is a user: all that {user:?} owns and may do, it may too",
+            role.name
+        ),
+    )
+    .help("make a role without login for what the two share, and both its members")
+}
+
+fn weak_password(role: &Role) -> Option<Finding> {
+    let credential = role.credential.as_ref()?;
+    if credential.strength? > 1 {
+        return None;
+    }
+    let finding = Finding::warning(
+        "weak-password",
+        &role.path,
+        format!("the password of {:?} in Secret {:?} would be guessed soon", role.name, credential.secret),
+    );
+    Some(finding.help("put a longer, random password into the Secret"))
+}
+
+/// One finding for each cycle of two or more declared roles. A walk in depth, without recursion: a chain of roles may be
+/// as long as the spec.
+fn cycles(declared: &BTreeMap<&str, &Role>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in declared.keys().copied() {
+        // The way from `start` to here, each role with the number of its edges that were looked at.
+        let mut way: Vec<(&str, usize)> = Vec::new();
+        let mut on_way: BTreeMap<&str, usize> = BTreeMap::new();
+        if !done.contains(start) {
+            way.push((start, 0));
+            on_way.insert(start, 0);
+        }
+        while let Some((name, seen)) = way.last_mut() {
+            let name = *name;
+            let edge = declared.get(name).and_then(|role| role.memberships.get(*seen));
+            *seen += 1;
+            match edge.map(|edge| edge.role.as_str()) {
+                None => {
+                    way.pop();
+                    on_way.remove(name);
+                    done.insert(name);
+                }
+                Some(above) if above == name || done.contains(above) => {}
+                Some(above) => {
+                    if let Some(position) = on_way.get(above) {
+                        let names: Vec<&str> = way.iter().skip(*position).map(|(name, _)| *name).collect();
+                        found.extend(declared.get(above).map(|role| cycle(role, &names)));
+                    } else if let Some((above, _)) = declared.get_key_value(above) {
+                        on_way.insert(above, way.len());
+                        way.push((above, 0));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn cycle(role: &Role, names: &[&str]) -> Finding {
+    // A long cycle is told by its beginning.
+    let mut told: Vec<String> = names.iter().take(8).map(|name| format!("{name:?}")).collect();
+    if names.len() > told.len() {
+        told.push("…".to_owned());
+    }
+    Finding::error(
+        "membership-cycle",
+        &role.path,
+        format!(
+            "{} is a member of itself by way of others, which PostgreSQL refuses: {} → {:?}",
+            format_args!("{:?}", role.name),
+            told.join(" → "),
+            role.name
+        ),
+    )
+    .help("take one of these memberships out")
+}
+
+#[cfg(test)]
+mod tests {
+    use rolewright_policy::{Credential, Grant, SecretState, Severity};
+
+    use super::*;
+
+    fn spec(roles: impl Into<Vec<Role>>) -> Spec {
+        Spec { roles: roles.into(), ..Spec::default() }
+    }
+
+    fn codes(roles: impl Into<Vec<Role>>) -> Vec<String> {
+        findings(&spec(roles)).into_iter().map(|finding| finding.code).collect()
+    }
+
+    fn credential(strength: Option<u8>) -> Option<Credential> {
+        Some(Credential {
+            secret: "user-alice-secret".to_owned(),
+            key: "password".to_owned(),
+            state: SecretState::Present,
+            version: "1".to_owned(),
+            strength,
+            in_sync: None,
+        })
+    }
+
+    #[test]
+    fn a_normal_spec_has_no_finding() {
+        let mut alice = Role::user("alice").member_of(["analyst", "read_only"]).at("/users/0");
+        alice.grants.push(Grant::connect("myapp"));
+        alice.credential = credential(None);
+        let mut batch = Role::user("Batch Job").member_of(["analyst"]).at("/users/1");
+        batch.has_password = Some(false);
+        let analyst = Role::group("analyst").member_of(["read_only", "pg_monitor"]);
+        assert_eq!(codes([alice, batch, Role::user("Зоя"), analyst, Role::group("read_only")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_role_that_is_a_member_of_itself_is_an_error() {
+        let found = findings(&spec([Role::user("alice").member_of(["alice"]).at("/users/3")]));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].code.as_str(), found[0].severity), ("member-of-itself", Severity::Error));
+        assert_eq!(found[0].path, "/users/3");
+    }
+
+    #[test]
+    fn a_cycle_is_an_error_told_once_and_in_full() {
+        let found = findings(&spec([
+            Role::group("a").member_of(["b"]).at("/roles/0"),
+            Role::group("b").member_of(["c", "elsewhere"]),
+            Role::group("c").member_of(["a"]),
+            Role::user("outside").member_of(["a"]),
+        ]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].code.as_str(), found[0].path.as_str()), ("membership-cycle", "/roles/0"));
+        assert!(found[0].message.contains(r#""a" → "b" → "c" → "a""#), "{}", found[0].message);
+    }
+
+    #[test]
+    fn two_ways_to_one_role_are_no_cycle() {
+        assert_eq!(
+            codes([
+                Role::group("a").member_of(["b", "c"]),
+                Role::group("b").member_of(["d"]),
+                Role::group("c").member_of(["d"]),
+                Role::group("d"),
+            ]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_roles_does_not_exhaust_the_stack() {
+        let mut roles: Vec<Role> = (0..100_000).map(|n| Role::group(format!("{n:06}"))).collect();
+        for n in 1..roles.len() {
+            let above = roles[n].name.clone();
+            roles[n - 1].memberships.push(rolewright_policy::Membership::plain(above));
+        }
+        assert_eq!(codes(roles), [""; 0]);
+    }
+
+    #[test]
+    fn names_that_differ_only_by_case_are_a_warning() {
+        assert_eq!(codes([Role::user("Alice"), Role::user("alice")]), ["names-differ-by-case"]);
+    }
+
+    #[test]
+    fn a_name_with_more_than_is_visible_is_a_warning() {
+        for name in ["alice ", "\u{a0}alice", "ali\u{200b}ce", "\u{202e}ecila", "ali\nce"] {
+            assert_eq!(codes([Role::user(name)]), ["odd-name"], "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_user_is_a_warning() {
+        let found = findings(&spec([Role::user("alice"), Role::user("bob").member_of(["alice"])]));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].code.as_str(), found[0].severity), ("member-of-user", Severity::Warning));
+    }
+
+    #[test]
+    fn a_password_that_is_known_to_be_weak_is_a_warning() {
+        let mut alice = Role::user("alice");
+        alice.credential = credential(Some(1));
+        assert_eq!(codes([alice.clone()]), ["weak-password"]);
+        alice.credential = credential(Some(2));
+        assert_eq!(codes([alice]), [""; 0]);
+    }
+}

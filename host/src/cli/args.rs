@@ -1,0 +1,318 @@
+//! The command line: subcommands, their flags, and how the environment joins in. What a command
+//! does is written in a file of its own; the settings that they share live in `config`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
+
+use crate::config::{Environment, Options};
+
+/// What was asked for.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "rolewright", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(about = "Keeps the users, roles and privileges of PostgreSQL as a ConfigMap says.")]
+pub struct Cli {
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Show what would be changed, and change nothing
+    Plan(Box<PlanArgs>),
+    /// Carry out one cycle
+    Apply(Box<ApplyArgs>),
+    /// Be the controller: a cycle now, every SYNC_INTERVAL, and when the source changes
+    Run(Box<RunArgs>),
+    /// Look at policy modules
+    Policy(PolicyArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `rolewright plan`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct PlanArgs {
+    /// How to print the plan
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Exit with 2 when changes are pending
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Also run the plan in PostgreSQL and roll it back
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Colours in text
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Shared settings.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `rolewright apply`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct ApplyArgs {
+    /// Let the plan with this digest run although it is held
+    #[arg(long, value_name = "DIGEST")]
+    pub approve: Option<String>,
+    /// Read and compare everything, even if nothing seems to have changed
+    #[arg(long)]
+    pub full: bool,
+    /// Shared settings.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `rolewright run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct RunArgs {
+    /// Shared settings.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// `rolewright policy`.
+#[derive(Debug, Clone, Args)]
+pub struct PolicyArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// The commands about policies.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PolicyCommand {
+    /// Name, version, stages, WIT version, imports, digest and size, without trusting the module
+    Inspect {
+        /// A WebAssembly component
+        file: PathBuf,
+    },
+}
+
+const ENVIRONMENT: &str = "\
+Each option with a name in capitals is also the environment variable of that name; the flag wins.";
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// For psql.
+    Sql,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether to colour what goes to standard output.
+    pub fn wanted(self) -> bool {
+        use std::io::IsTerminal as _;
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+/// Reads a command line; `arguments` begins with the name of the program.
+///
+/// # Errors
+/// What clap has to say: usage errors (`use_stderr()` is true; exit with 1), and `--help` and
+/// `--version` (exit with 0). Print it with `print()`.
+pub fn parse(arguments: &[OsString], environment: Environment<'_>) -> Result<Cli, clap::Error> {
+    let parser = with_environment(Cli::command(), environment);
+    let matches = parser.try_get_matches_from(arguments).map_err(|error| match error.kind() {
+        // Help shows the defaults and never what the environment holds.
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            command().try_get_matches_from(arguments).err().unwrap_or(error)
+        }
+        _ => error,
+    })?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The whole command line, for help and completions.
+pub fn command() -> Parser {
+    map_arguments(Cli::command(), &|argument| argument.hide_env(true))
+}
+
+/// Puts what the environment holds in the place of the defaults, empty variables left out. clap
+/// would read the process's environment by itself, and take an empty variable for a value.
+fn with_environment(parser: Parser, environment: Environment<'_>) -> Parser {
+    map_arguments(parser, &|argument| {
+        let value = argument.get_env().and_then(|name| environment(name.to_str()?));
+        let argument = argument.env(None::<&'static str>);
+        match value {
+            Some(value) if !value.is_empty() => argument.default_value(value).hide_default_value(true),
+            _ => argument,
+        }
+    })
+}
+
+fn map_arguments(parser: Parser, change: &dyn Fn(clap::Arg) -> clap::Arg) -> Parser {
+    parser.mut_args(change).mut_subcommands(|inner| map_arguments(inner, change))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Config, MaxDeletions};
+    use crate::postgres::SslMode;
+
+    fn read(arguments: &str, variables: &[(&str, &str)]) -> Result<Cli, String> {
+        let arguments: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
+        parse(&arguments, &|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+            .map_err(|error| error.to_string())
+    }
+
+    fn options(arguments: &str, variables: &[(&str, &str)]) -> Result<Options, String> {
+        match read(&format!("rolewright run {arguments}"), variables)?.command {
+            Command::Run(run) => Ok(run.options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn config(arguments: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let nothing = |_: &str| None;
+        options(&format!("--source . {arguments}"), variables)?.config(&nothing).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_parser_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_manual() {
+        let config = config("", &[]).unwrap();
+        let target = config.target();
+        assert_eq!(target.to_string(), "acid-minimal-cluster.default.svc.cluster.local:5432/postgres");
+        assert_eq!((target.user.as_str(), target.password.reveal()), ("postgres", "postgres"));
+        assert_eq!(target.sslmode, SslMode::Prefer);
+        assert_eq!((config.namespace.as_str(), config.configmap_name.as_str()), ("postgres", "postgres-users-config"));
+        assert_eq!((config.pool_min, config.pool_max, config.max_retries), (1, 5, 5));
+        assert_eq!((config.sync_interval, config.lock_timeout), (Duration::from_secs(30), Duration::from_secs(10)));
+        assert_eq!(config.max_deletions, MaxDeletions::Share(200_000));
+        assert_eq!(config.reassign_owned_to, "postgres");
+        assert_eq!(config.http_addr.unwrap().to_string(), "0.0.0.0:9090");
+        assert_eq!(config.retry_backoff_base, 2.0);
+        assert!(!config.dry_run);
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_variable_and_an_empty_variable_is_none() {
+        let variables =
+            [("DB_PORT", "6000"), ("DB_HOST", "a"), ("DB_NAME", ""), ("DRY_RUN", "yes"), ("SOURCE_DIR", "x")];
+        let found = options("--db-host b", &variables).unwrap();
+        assert_eq!((found.db_host.as_str(), found.db_port, found.db_name.as_str()), ("b", 6000, "postgres"));
+        assert!(found.dry_run);
+        assert_eq!(found.source_dir, Some(PathBuf::from("x")));
+        assert!(!options("--dry-run=false", &variables).unwrap().dry_run);
+        assert!(options("--dry-run", &[]).unwrap().dry_run);
+    }
+
+    #[test]
+    fn an_invalid_variable_is_named_with_what_is_allowed() {
+        for (name, value, allowed) in [
+            ("DB_PORT", "banana", "1 to 65535"),
+            ("DB_SSLMODE", "sometimes", "verify-full"),
+            ("SYNC_INTERVAL", "0", "30s"),
+            ("MAX_DELETIONS", "200%", "0% to 100%"),
+            ("DRY_RUN", "maybe", "true or false"),
+            ("RETRY_BACKOFF_BASE", "NaN", "at least 1"),
+            ("HTTP_ADDR", "nowhere", "0.0.0.0:9090"),
+            ("LOG_LEVEL", "loud", "debug"),
+            ("LOG_FORMAT", "xml", "json"),
+            ("NAMESPACE", "Under_Score", "a-z"),
+            ("ALLOWED_POWERS", "root", "BYPASSRLS"),
+            ("DB_POOL_MAX_CONN", "many", "connections"),
+            ("MAX_RETRIES", "-1", "0 to 100"),
+        ] {
+            let error = options("", &[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(value) && error.contains(allowed), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_and_no_help_shows_the_password() {
+        let variables = [("DB_PASS", "s3cret"), ("DB_PORT", "x")];
+        assert!(!options("", &variables).unwrap_err().contains("s3cret"));
+        assert!(!options("--help", &variables[..1]).unwrap_err().contains("s3cret"));
+        assert!(!format!("{:?}", options("", &variables[..1]).unwrap()).contains("s3cret"));
+    }
+
+    #[test]
+    fn help_names_each_variable_with_its_default_and_fits_a_screen() {
+        // As wide as in a pipe, whatever terminal the test runs in.
+        let mut command = command().term_width(100);
+        command.build();
+        let help = command.find_subcommand_mut("run").unwrap().render_help().to_string();
+        for wanted in ["DB_PORT", "5432", "MAX_DELETIONS", "20%", "SOURCE_DIR", "HTTP_ADDR", "0.0.0.0:9090"] {
+            assert!(help.contains(wanted), "{wanted} is not in\n{help}");
+        }
+        assert!(help.lines().count() <= 50, "{} lines\n{help}", help.lines().count());
+        assert!(!options("--help", &[("DB_PORT", "6000")]).unwrap_err().contains("6000"));
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_together_are_refused() {
+        assert!(config("--db-pool-min-conn 9", &[]).unwrap_err().contains("DB_POOL_MIN_CONN is 9"));
+        assert!(config("--db-pool-max-conn 0 --db-pool-min-conn 0", &[]).is_err());
+        let error = options("", &[]).unwrap().config(&|_| None).unwrap_err().to_string();
+        assert!(error.contains("--source") && error.contains("SOURCE_DIR"), "{error}");
+        let error = options("--source /nowhere/at/all", &[]).unwrap().config(&|_| None).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at/all"), "{error}");
+    }
+
+    #[test]
+    fn removed_users_belongings_go_to_the_controllers_role_unless_said_otherwise() {
+        assert_eq!(config("--db-user ops", &[]).unwrap().reassign_owned_to, "ops");
+        assert_eq!(config("--db-user ops", &[("REASSIGN_OWNED_TO", "vault")]).unwrap().reassign_owned_to, "vault");
+    }
+
+    #[test]
+    fn protected_roles_are_a_list() {
+        let config = config("", &[("PROTECTED_ROLES", "a, b,"), ("ALLOWED_POWERS", "createrole")]).unwrap();
+        assert_eq!(config.protected_roles.into_iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(config.allowed_powers.into_iter().collect::<Vec<_>>(), ["CREATEROLE"]);
+    }
+
+    #[test]
+    fn a_plan_has_its_own_flags() {
+        let Ok(Cli { command: Command::Plan(plan) }) = read("rolewright plan --format json --exit-code", &[]) else {
+            panic!("not a plan");
+        };
+        assert_eq!((plan.format, plan.exit_code, plan.rehearse, plan.color), (Format::Json, true, false, Color::Auto));
+        assert!(read("rolewright plan --format xml", &[]).unwrap_err().contains("markdown"));
+        assert!(read("rolewright", &[]).unwrap_err().contains("apply"));
+    }
+}

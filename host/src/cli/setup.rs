@@ -1,0 +1,100 @@
+//! Puts a controller together from the options of a command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::{Config, Options};
+use crate::policy::{Chain, Limits, LogLevel, Observer, Runtime, Stage};
+use crate::postgres::connect::SessionLimits;
+use crate::postgres::pool::Pool;
+use crate::postgres::retry::Backoff;
+use crate::reconcile::{Controller, Reconciler, Settings};
+use crate::serve::Health;
+use crate::shutdown::Shutdown;
+use crate::source::Directory;
+use crate::telemetry::Metrics;
+use crate::telemetry::logs::{self, Format, Stream};
+
+/// The policy that is used where no chain is configured, built from `guest-policies/standard`.
+static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
+
+/// Two threads: one that waits for the server while another computes.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the system does not let this process start threads")
+}
+
+/// What differs between the commands.
+pub(super) struct Manner {
+    pub(super) format: Format,
+    pub(super) stream: Stream,
+    pub(super) dry_run: bool,
+}
+
+/// Sets up logs and reads the configuration.
+pub(super) fn config(options: Options, format: Format, stream: Stream) -> anyhow::Result<Config> {
+    logs::init(options.log_format.unwrap_or(format), options.log_level, stream);
+    Ok(options.config(&|name| std::env::var_os(name))?)
+}
+
+/// A controller that is ready to begin. Nothing is read from source or server yet.
+pub(super) fn controller(options: Options, manner: Manner) -> anyhow::Result<(Controller, Config)> {
+    let mut config = config(options, manner.format, manner.stream)?;
+    config.dry_run |= manner.dry_run;
+    let metrics = Arc::new(Metrics::new().context("the metrics could not be set up")?);
+    let runtime = policy_runtime(&config, Limits::default())?.with_observer(Arc::new(Told(Arc::clone(&metrics))));
+    let chain = Chain::load(&runtime, config.policies.as_deref())?;
+    let limits = SessionLimits { lock_timeout: config.lock_timeout, ..SessionLimits::default() };
+    let target = config.target();
+    let pool = Pool::with_limits(target.clone(), config.pool_min, config.pool_max, limits);
+    let source = Directory::new(&config.source_dir, &config.namespace, &config.configmap_name);
+    let settings = Settings {
+        target,
+        namespace: config.namespace.clone(),
+        reassign_owned_to: config.reassign_owned_to.clone(),
+        max_deletions: config.max_deletions,
+        protected_roles: config.protected_roles.clone(),
+        allowed_powers: config.allowed_powers.clone(),
+        state_file: config.state_file.clone(),
+        dry_run: config.dry_run,
+    };
+    let health = Arc::new(Health::new(config.sync_interval.max(Duration::from_secs(1))));
+    let controller = Controller {
+        reconciler: Reconciler::new(Arc::new(source), pool, Arc::new(chain), settings, Arc::clone(&metrics)),
+        backoff: Backoff { base: config.retry_backoff_base, max_retries: config.max_retries },
+        shutdown: Shutdown::on_signals().context("the system does not let this process listen for signals")?,
+        metrics,
+        health,
+    };
+    Ok((controller, config))
+}
+
+/// The engine with the built-in policy, and compiled modules kept where the configuration says.
+pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<Runtime> {
+    Ok(Runtime::new(limits, config.cache_dir.clone())?.with_builtin("standard", STANDARD))
+}
+
+/// Passes on what happens in policies to metrics and log.
+struct Told(Arc<Metrics>);
+
+impl Observer for Told {
+    fn call(&self, module: &str, stage: Stage, seconds: f64, fuel: u64, outcome: &'static str) {
+        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.policy_call(module, stage.as_str(), outcome, duration, fuel);
+        tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, outcome, "policy called");
+    }
+
+    fn log(&self, module: &str, level: LogLevel, message: &str) {
+        match level {
+            LogLevel::Debug => tracing::debug!(policy = module, "{message}"),
+            LogLevel::Info => tracing::info!(policy = module, "{message}"),
+            LogLevel::Warn => tracing::warn!(policy = module, "{message}"),
+            LogLevel::Error => tracing::error!(policy = module, "{message}"),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A hostile planner against the guard: each of its tricks is one test.
+
+use super::*;
+use crate::model::{Credential, Membership, Mode, SecretState, Standing};
+use crate::plan::{Cause, Proposal, Risk, RolePatch, assemble};
+use crate::resolve::{self, Kind, Origin, Record, Records};
+
+/// alice is declared and there; carol was managed and is gone from the spec; mallory is a stranger.
+struct World {
+    catalog: Catalog,
+    resolved: Resolved,
+}
+
+fn role(name: &str, attributes: Attributes) -> Role {
+    let mut role = Role::new(name, Mode::Authoritative, attributes);
+    role.connection_limit = Some(crate::model::Limit::Unlimited);
+    role.valid_until = Some(crate::model::Expiry::Never);
+    role.standing = Standing::Foreign;
+    role.has_password = Some(true);
+    role
+}
+
+fn world() -> World {
+    let mut catalog = Catalog::default();
+    catalog.server.version = 180_000;
+    catalog.server.bootstrap_superuser = "postgres".into();
+    catalog.server.current_user = "controller".into();
+    let all = Attributes::all();
+    let found = [
+        role("postgres", all),
+        role("controller", Attributes::USER | Attributes::CREATEROLE),
+        role("pg_execute_server_program", Attributes::INHERIT),
+        role("alice", Attributes::USER),
+        role("carol", Attributes::USER),
+        role("mallory", Attributes::USER),
+        role("boss", Attributes::SUPERUSER),
+    ];
+    for (number, role) in found.into_iter().enumerate() {
+        catalog.oids.insert(role.name.clone(), number as u32 + 10);
+        catalog.roles.insert(role.name.clone(), role);
+    }
+    let record = |name: &str| Record {
+        oid: catalog.oids.get(name).copied(),
+        kind: Kind::User,
+        origin: Origin::Created,
+        secret_version: None,
+        row_version: None,
+        applied: None,
+    };
+    let records: Records = ["alice", "carol"].map(|name| (name.to_owned(), record(name))).into();
+    catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));
+    let mut declared = role("alice", Attributes::USER);
+    declared.credential = Some(Credential {
+        secret: "user-alice-secret".into(),
+        key: "password".into(),
+        state: SecretState::Present,
+        version: "1".into(),
+        strength: None,
+        in_sync: None,
+    });
+    let spec = crate::model::Spec { roles: [("alice".to_owned(), declared)].into(), ..Default::default() };
+    let in_sync = [("alice".to_owned(), true)].into();
+    let resolved = resolve::resolve(&spec, &catalog, &records, &in_sync);
+    World { catalog, resolved }
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        deletions: 1,
+        allowed_powers: BTreeSet::new(),
+        reassign_owned_to: "postgres".into(),
+        users_declared: 1,
+        approved: None,
+    }
+}
+
+fn drop_carol() -> Change {
+    Change::DropRole { name: "carol".into(), reassign_to: None }
+}
+
+fn plan(changes: Vec<Change>) -> Plan {
+    let proposals = changes
+        .into_iter()
+        .map(|change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() })
+        .collect();
+    Plan { digest: "sha256:1".into(), steps: assemble(proposals, "evil", |_| Cause::Spec), ..Plan::default() }
+}
+
+/// The rules that the honest plan breaks once these changes are added to it.
+fn broken(changes: Vec<Change>) -> Vec<&'static str> {
+    let World { catalog, resolved } = world();
+    let mut all = vec![drop_carol()];
+    all.extend(changes);
+    match judge(plan(all), "evil", &resolved, &catalog, &bounds()) {
+        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn alter(name: &str, set: Attributes, clear: Attributes) -> Change {
+    Change::AlterRole(RolePatch { name: name.into(), set, clear, ..RolePatch::default() })
+}
+
+fn grant(member: &str, role: &str) -> Change {
+    Change::GrantRole { member: member.into(), membership: Membership::plain(role) }
+}
+
+#[test]
+fn the_honest_plan_passes() {
+    let World { catalog, resolved } = world();
+    let judged = judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds());
+    assert!(matches!(judged, Judgement::Pass(_)), "{judged:?}");
+}
+
+#[test]
+fn an_omission_is_refused() {
+    let World { catalog, resolved } = world();
+    let judged = judge(plan(vec![]), "lazy", &resolved, &catalog, &bounds());
+    let Judgement::Refused(refusal) = judged else { panic!("{judged:?}") };
+    assert_eq!(refusal.violations[0].message, r#"after the plan, role "carol" is no longer declared, and stays"#);
+}
+
+#[test]
+fn protected_roles_are_out_of_reach() {
+    for name in ["postgres", "controller", "pg_execute_server_program"] {
+        let dropped = Change::DropRole { name: name.into(), reassign_to: None };
+        assert!(broken(vec![dropped]).contains(&"protected-role"), "{name}");
+        assert!(broken(vec![alter(name, Attributes::CREATEDB, Attributes::empty())]).contains(&"protected-role"));
+        assert!(broken(vec![Change::ClearPassword(name.into())]).contains(&"protected-role"));
+    }
+}
+
+#[test]
+fn strangers_are_out_of_reach() {
+    assert!(broken(vec![alter("mallory", Attributes::empty(), Attributes::LOGIN)]).contains(&"out-of-scope"));
+    assert!(broken(vec![Change::ClearPassword("mallory".into())]).contains(&"out-of-scope"));
+    assert!(broken(vec![Change::SetPassword("mallory".into())]).contains(&"out-of-scope"));
+    let dropped = Change::DropRole { name: "mallory".into(), reassign_to: None };
+    assert!(broken(vec![dropped]).contains(&"out-of-scope"));
+}
+
+#[test]
+fn nobody_is_given_power() {
+    for power in [Attributes::SUPERUSER, Attributes::REPLICATION, Attributes::BYPASSRLS, Attributes::CREATEROLE] {
+        assert!(broken(vec![alter("alice", power, Attributes::empty())]).contains(&"power-raised"), "{power:?}");
+    }
+    assert!(broken(vec![grant("alice", "boss")]).contains(&"power-raised"));
+    assert!(broken(vec![grant("alice", "pg_execute_server_program")]).contains(&"power-raised"));
+    assert!(broken(vec![grant("alice", "controller")]).contains(&"power-raised"));
+}
+
+#[test]
+fn power_by_a_detour_is_power_too() {
+    let mut world = world();
+    // mallory can become boss; whoever becomes mallory can too.
+    world.catalog.roles.get_mut("mallory").unwrap().memberships.push(Membership::plain("boss"));
+    let changes = vec![drop_carol(), grant("alice", "mallory")];
+    let judged = judge(plan(changes), "evil", &world.resolved, &world.catalog, &bounds());
+    let Judgement::Refused(refusal) = judged else { panic!("{judged:?}") };
+    assert!(refusal.violations.iter().any(|violation| violation.rule == "power-raised"), "{refusal}");
+}
+
+#[test]
+fn an_allowed_power_that_is_declared_passes() {
+    let mut world = world();
+    let desired = world.resolved.desired.get_mut("alice").unwrap();
+    desired.memberships.push(Membership::plain("pg_execute_server_program"));
+    let changes = vec![drop_carol(), grant("alice", "pg_execute_server_program")];
+    let mut bounds = bounds();
+    bounds.allowed_powers.insert("pg_execute_server_program".into());
+    let judged = judge(plan(changes), "honest", &world.resolved, &world.catalog, &bounds);
+    assert!(matches!(judged, Judgement::Pass(_)), "{judged:?}");
+}
+
+#[test]
+fn a_password_needs_its_own_secret() {
+    let World { catalog, resolved } = world();
+    let mut stolen = resolved.desired["alice"].clone();
+    stolen.name = "backdoor".into();
+    let rules = broken(vec![Change::CreateRole(stolen)]);
+    assert!(rules.contains(&"out-of-scope"), "{rules:?}");
+    // A password that is in force is not set again, and one that is declared is not taken away.
+    assert!(broken(vec![Change::SetPassword("alice".into())]).contains(&"not-as-desired"));
+    assert!(broken(vec![Change::ClearPassword("alice".into())]).contains(&"not-as-desired"));
+    drop(catalog);
+}
+
+#[test]
+fn dangling_references_and_impossible_names_are_refused() {
+    assert!(broken(vec![grant("alice", "nobody")]).contains(&"impossible-step"));
+    assert!(broken(vec![alter("nobody", Attributes::LOGIN, Attributes::empty())]).contains(&"out-of-scope"));
+    for name in ["", "a\0b", &"x".repeat(64)] {
+        assert!(broken(vec![grant("alice", name)]).contains(&"invalid-name"), "{name:?}");
+    }
+}
+
+#[test]
+fn belongings_go_to_the_configured_receiver_only() {
+    let World { catalog, resolved } = world();
+    let changes = vec![Change::DropRole { name: "carol".into(), reassign_to: Some("mallory".into()) }];
+    let Judgement::Refused(refusal) = judge(plan(changes), "evil", &resolved, &catalog, &bounds()) else { panic!() };
+    assert_eq!(refusal.violations[0].rule, "foreign-receiver");
+}
+
+#[test]
+fn a_million_steps_are_too_many() {
+    let changes = (0..1_000_000).map(|_| grant("alice", "mallory")).collect();
+    assert_eq!(broken(changes), ["too-many-steps"]);
+}
+
+#[test]
+fn a_plan_beyond_the_budget_is_held_until_its_very_digest_is_approved() {
+    let World { catalog, resolved } = world();
+    let judged = |approved: Option<&str>| {
+        let bounds = Bounds { deletions: 0, approved: approved.map(str::to_owned), ..bounds() };
+        judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds)
+    };
+    let Judgement::Held(held) = judged(None) else { panic!() };
+    assert_eq!(held.why, "1 user would lose access (carol), and MAX_DELETIONS allows 0 in one plan");
+    assert!(matches!(judged(Some("sha256:2")), Judgement::Held(_)));
+    assert!(matches!(judged(Some("sha256:1")), Judgement::Pass(_)));
+}
+
+#[test]
+fn a_spec_without_users_is_always_held() {
+    let World { catalog, resolved } = world();
+    let bounds = Bounds { deletions: 100, users_declared: 0, ..bounds() };
+    assert!(matches!(judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds), Judgement::Held(_)));
+}
+
+#[test]
+fn approval_of_another_plan_approves_nothing() {
+    let World { catalog, resolved } = world();
+    let bounds = Bounds { approved: Some("sha256:2".into()), ..bounds() };
+    assert!(matches!(judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds), Judgement::Held(_)));
+}

@@ -1,0 +1,266 @@
+//! What a transform may not do to a spec, whoever wrote it: break a name, touch what is known of a
+//! password, say whose a role is, or hide where a wish comes from. Pure code over the spec before
+//! and after; what it may do is the transform's own business, and recorded.
+
+use std::collections::BTreeSet;
+
+use super::convert::printable;
+use crate::catalog::is_predefined;
+use crate::model::{Database, Finding, Mode, Object, Role, Severity, Spec};
+
+/// Bytes of a name in PostgreSQL (NAMEDATALEN - 1).
+const MAX_NAME: usize = 63;
+
+/// What a transform did to a spec.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Roles that it added, changed or took out.
+    pub(super) touched: BTreeSet<String>,
+    /// Roles that it took out: allowed, and never in silence.
+    pub(super) removed: Vec<Finding>,
+}
+
+/// Compares the spec before and after a transform by `module`.
+///
+/// # Errors
+///
+/// What the transform did that it may not do.
+pub(super) fn recheck(module: &str, before: &Spec, after: &Spec) -> Result<Difference, String> {
+    let mut difference = Difference::default();
+    for role in after.roles.values() {
+        let earlier = before.roles.get(&role.name);
+        // What it left alone is the host's own, and nobody's fault.
+        if earlier != Some(role) {
+            check_role(role, earlier)?;
+            difference.touched.insert(role.name.clone());
+        }
+    }
+    for role in before.roles.values().filter(|role| !after.roles.contains_key(&role.name)) {
+        difference.touched.insert(role.name.clone());
+        let message = format!("{} is declared, and the policy {module} takes it out of the spec", shown(&role.name));
+        let mut finding = Finding::new(Severity::Warning, "removed-by-policy", &role.path, message)
+            .help("a managed role that is not in the spec is dropped; change the policy's settings if it should stay");
+        finding.policy = Some(module.to_owned());
+        difference.removed.push(finding);
+    }
+    for database in after.databases.values() {
+        check_database(database, before.databases.get(&database.name))?;
+    }
+    match after.scripts.iter().find(|script| !before.scripts.contains(script)) {
+        Some(script) => Err(format!("it adds the script {}, and scripts are only declared", shown(script))),
+        None => Ok(difference),
+    }
+}
+
+fn check_role(role: &Role, earlier: Option<&Role>) -> Result<(), String> {
+    check_name("a role", &role.name)?;
+    let name = shown(&role.name);
+    match earlier {
+        None if role.credential.is_some() => {
+            return Err(format!("it gives {name} a credential, and only users.yaml names Secrets"));
+        }
+        Some(earlier) if role.credential != earlier.credential => {
+            return Err(format!("it changes the credential of {name}, which is the host's word"));
+        }
+        Some(earlier) if role.standing != earlier.standing => {
+            return Err(format!("it changes the standing of {name}, which only the host decides"));
+        }
+        None if role.standing != crate::model::Standing::Managed => {
+            return Err(format!("it adds {name} as a role that is not managed"));
+        }
+        Some(earlier) if role.path != earlier.path => {
+            return Err(format!("it changes the path of {name}, which says where users.yaml declares it"));
+        }
+        _ => {}
+    }
+    if (role.has_password == Some(true)) != role.credential.is_some() {
+        return Err(format!("it says that {name} has a password, and names no Secret for it, or the reverse"));
+    }
+    let known = earlier.is_some_and(|earlier| earlier.mode == role.mode && earlier.is_user() == role.is_user());
+    if is_predefined(&role.name) && !known && (role.is_user() || role.mode != Mode::Present) {
+        return Err(format!("it declares {name}, and names that start with pg_ belong to PostgreSQL"));
+    }
+    for membership in &role.memberships {
+        check_name("a role", &membership.role)?;
+        membership.grantor.iter().try_for_each(|grantor| check_name("a grantor", grantor))?;
+    }
+    for setting in &role.settings {
+        check_text("a setting", &setting.name)?;
+        check_text("a setting", &setting.value)?;
+        setting.database.iter().try_for_each(|database| check_name("a database", database))?;
+    }
+    for grant in &role.grants {
+        grant.database.iter().try_for_each(|database| check_name("a database", database))?;
+        names(&grant.on).into_iter().try_for_each(|name| check_name("an object", name))?;
+        if !grant.privileges.contains(grant.grantable) {
+            return Err(format!("it lets {name} grant privileges that it does not hold"));
+        }
+    }
+    role.comment.iter().try_for_each(|comment| check_text("a comment", comment))
+}
+
+fn check_database(database: &Database, earlier: Option<&Database>) -> Result<(), String> {
+    check_name("a database", &database.name)?;
+    if earlier.is_some_and(|earlier| earlier.path != database.path) {
+        return Err(format!("it changes the path of the database {}", shown(&database.name)));
+    }
+    database.owner.iter().try_for_each(|owner| check_name("an owner", owner))?;
+    for schema in &database.schemas {
+        check_name("a schema", &schema.name)?;
+        schema.owner.iter().try_for_each(|owner| check_name("an owner", owner))?;
+    }
+    database.comment.iter().try_for_each(|comment| check_text("a comment", comment))
+}
+
+/// The names in an object; a routine's arguments are no name and may be long.
+fn names(object: &Object) -> Vec<&str> {
+    match object {
+        Object::Database(name)
+        | Object::Parameter(name)
+        | Object::Tablespace(name)
+        | Object::Schema(name)
+        | Object::Language(name)
+        | Object::ForeignDataWrapper(name)
+        | Object::ForeignServer(name)
+        | Object::AllTables(name)
+        | Object::AllSequences(name)
+        | Object::AllRoutines(name) => vec![name],
+        Object::Table { schema, name }
+        | Object::Sequence { schema, name }
+        | Object::Routine { schema, name, .. }
+        | Object::Type { schema, name } => vec![schema, name],
+        Object::Column { schema, table, column } => vec![schema, table, column],
+        Object::FutureTables { owner, schema }
+        | Object::FutureSequences { owner, schema }
+        | Object::FutureRoutines { owner, schema }
+        | Object::FutureTypes { owner, schema }
+        | Object::FutureSchemas { owner, schema } => std::iter::once(owner.as_str()).chain(schema.as_deref()).collect(),
+        Object::LargeObject(_) => Vec::new(),
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(format!("it gives {what} an empty name"));
+    }
+    if name.len() > MAX_NAME {
+        let bytes = name.len();
+        return Err(format!("it names {what} {}, which has {bytes} bytes; PostgreSQL takes {MAX_NAME}", shown(name)));
+    }
+    check_text(what, name)
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), String> {
+    if text.contains('\0') {
+        return Err(format!("it gives {what} a NUL character, which PostgreSQL does not store"));
+    }
+    Ok(())
+}
+
+fn shown(name: &str) -> String {
+    format!("`{}`", printable(name, 200))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attributes, Credential, Membership, SecretState, Standing};
+
+    fn before() -> Spec {
+        let mut alice = Role::new("alice", Mode::Authoritative, Attributes::USER);
+        alice.path = "/users/0".to_owned();
+        alice.has_password = Some(true);
+        alice.credential = Some(Credential {
+            secret: "user-alice-secret".to_owned(),
+            key: "password".to_owned(),
+            state: SecretState::Present,
+            version: "1".to_owned(),
+            strength: None,
+            in_sync: Some(true),
+        });
+        alice.memberships = vec![Membership::plain("pg_monitor")];
+        let monitor = Role::new("pg_monitor", Mode::Present, Attributes::GROUP);
+        let roles = [alice, monitor].map(|role| (role.name.clone(), role));
+        Spec { roles: roles.into(), ..Spec::default() }
+    }
+
+    fn after(change: impl FnOnce(&mut Spec)) -> Result<Difference, String> {
+        let before = before();
+        let mut after = before.clone();
+        change(&mut after);
+        recheck("naming", &before, &after)
+    }
+
+    fn alice(spec: &mut Spec) -> &mut Role {
+        spec.roles.get_mut("alice").unwrap()
+    }
+
+    fn add(spec: &mut Spec, role: Role) {
+        spec.roles.insert(role.name.clone(), role);
+    }
+
+    #[test]
+    fn a_transform_may_leave_everything_as_it_is() {
+        assert_eq!(after(|_| {}), Ok(Difference::default()));
+    }
+
+    #[test]
+    fn what_a_transform_changes_and_adds_is_recorded() {
+        let difference = after(|spec| {
+            alice(spec).memberships.push(Membership::plain("staff"));
+            add(spec, Role::new("staff", Mode::Present, Attributes::GROUP));
+        });
+        assert_eq!(difference.unwrap().touched, ["alice", "staff"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_role_that_a_transform_takes_out_is_reported_where_it_was_declared() {
+        let difference = after(|spec| drop(spec.roles.remove("alice"))).unwrap();
+        assert_eq!(difference.touched, ["alice".to_owned()].into());
+        let [finding] = difference.removed.as_slice() else { panic!("{difference:?}") };
+        assert_eq!((finding.code.as_str(), finding.path.as_str()), ("removed-by-policy", "/users/0"));
+        assert_eq!(finding.policy.as_deref(), Some("naming"));
+    }
+
+    #[test]
+    fn what_only_the_host_knows_cannot_be_changed() {
+        let refused = |change: fn(&mut Spec)| after(change).unwrap_err();
+        assert!(refused(|spec| alice(spec).standing = Standing::Foreign).contains("standing of `alice`"));
+        assert!(refused(|spec| alice(spec).path = "/users/1".to_owned()).contains("path of `alice`"));
+        assert!(refused(|spec| alice(spec).credential = None).contains("credential of `alice`"));
+        assert!(refused(|spec| alice(spec).has_password = Some(false)).contains("`alice` has a password"));
+        assert!(
+            refused(|spec| alice(spec).credential.as_mut().unwrap().secret = "root".to_owned())
+                .contains("credential of `alice`")
+        );
+        assert!(
+            refused(|spec| {
+                let mut mallory = alice(spec).clone();
+                mallory.name = "mallory".to_owned();
+                add(spec, mallory);
+            })
+            .contains("gives `mallory` a credential")
+        );
+        assert!(refused(|spec| spec.scripts.push("boom".to_owned())).contains("script `boom`"));
+    }
+
+    #[test]
+    fn names_that_postgresql_does_not_take_are_refused() {
+        let named = |name: &str| after(|spec| add(spec, Role::new(name, Mode::Present, Attributes::GROUP)));
+        assert!(named(&"ä".repeat(31)).is_ok());
+        assert!(named(&"ä".repeat(32)).unwrap_err().contains("64 bytes"));
+        assert!(named("").unwrap_err().contains("empty"));
+        assert!(named("a\0b").unwrap_err().contains("NUL"));
+        let member_of = |name: &str| after(|spec| alice(spec).memberships.push(Membership::plain(name)));
+        assert!(member_of("").unwrap_err().contains("empty"));
+    }
+
+    #[test]
+    fn no_transform_makes_a_user_of_a_predefined_role() {
+        let user = |name: &str| after(|spec| add(spec, Role::new(name, Mode::Authoritative, Attributes::USER)));
+        assert!(user("pg_mine").unwrap_err().contains("belong to PostgreSQL"));
+        assert!(user("pgbouncer").is_ok());
+        let raised = after(|spec| spec.roles.get_mut("pg_monitor").unwrap().attributes = Attributes::USER);
+        assert!(raised.unwrap_err().contains("`pg_monitor`"));
+    }
+}

@@ -1,0 +1,235 @@
+//! Runs a guarded plan: first as a whole in the caller's transaction; where that fails for good,
+//! role by role between savepoints, so that one user's trouble does not hold up the others.
+//!
+//! Removals are only begun here (the role may no longer log in); `removal` finishes them.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
+use zeroize::Zeroizing;
+
+use super::explain::{Attempt, ServerError};
+use super::password::Verifier;
+use super::retry;
+use crate::guard::GuardedPlan;
+use crate::plan::{Change, Plan};
+use crate::sql::statement::{Renderer, Statement, Style};
+
+/// Key of the advisory lock that every instance takes before it changes anything: "rolewrig" in
+/// ASCII. Two instances that wrote the same role at once would get "tuple concurrently updated".
+const LOCK: i64 = 0x726f_6c65_7772_6967;
+
+/// Bytes of SQL that go to the server at once. Small enough that neither side holds much in memory,
+/// large enough that round trips do not matter.
+const BATCH: usize = 128 * 1024;
+
+/// Keeps statements with a verifier out of the server's log and out of pg_stat_statements. Only a
+/// superuser may set these; for anyone else the verifier itself is the protection.
+const QUIET: &str = "SET LOCAL log_statement = 'none'; SET LOCAL log_min_error_statement = 'panic'; \
+    SET LOCAL log_min_duration_statement = -1; SET LOCAL log_min_duration_sample = -1; \
+    SET LOCAL log_transaction_sample_rate = 0; SET LOCAL pg_stat_statements.track_utility = off";
+const LOUD: &str = "SET LOCAL log_statement TO DEFAULT; SET LOCAL log_min_error_statement TO DEFAULT; \
+    SET LOCAL log_min_duration_statement TO DEFAULT; SET LOCAL log_min_duration_sample TO DEFAULT; \
+    SET LOCAL log_transaction_sample_rate TO DEFAULT; SET LOCAL pg_stat_statements.track_utility TO DEFAULT";
+
+/// Verifiers by role, made for this plan.
+pub type Verifiers = BTreeMap<String, Verifier>;
+
+/// One role that could not be brought to its desired state.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// The role.
+    pub role: String,
+    /// Positions in the plan of its steps, none of which took effect.
+    pub steps: Vec<usize>,
+    /// What the server said, explained.
+    pub error: ServerError,
+}
+
+/// Takes the lock for this session; waits as long as the session's `lock_timeout` says.
+pub async fn lock(client: &Client) -> Result<(), Error> {
+    client.query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, Type::INT8)]).await.map(drop)
+}
+
+/// Gives the lock back.
+pub async fn unlock(client: &Client) -> Result<(), Error> {
+    client.query_typed("SELECT pg_advisory_unlock($1)", &[(&LOCK, Type::INT8)]).await.map(drop)
+}
+
+/// Begins the transaction. Its snapshot is that of the first statement, which reads the
+/// fingerprint: what others commit after that is not taken for our own doing.
+pub async fn begin(client: &Client) -> Result<(), Error> {
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await
+}
+
+/// Ends the transaction, keeping what it did.
+pub async fn commit(client: &Client) -> Result<(), Error> {
+    client.batch_execute("COMMIT").await
+}
+
+/// Ends the transaction as if it had never been. Where the connection is gone, so is the
+/// transaction.
+pub async fn roll_back(client: &Client) {
+    if let Err(error) = client.batch_execute("ROLLBACK").await {
+        tracing::debug!(%error, "nothing to roll back");
+    }
+}
+
+/// Everything that runs in the transaction: the plan's statements, then NOLOGIN for roles that go.
+fn statements(plan: &Plan, renderer: &Renderer<'_>) -> Vec<Statement> {
+    let mut statements = renderer.script(&plan.steps);
+    for (index, step) in plan.steps.iter().enumerate() {
+        if let Change::DropRole { name, reassign_to } = &step.change {
+            let sql = renderer.removal(name, reassign_to.as_deref()).lock_out;
+            statements.push(Statement::plain(sql, index));
+        }
+    }
+    statements
+}
+
+/// Runs the whole plan. After an error the transaction is lost, and everything it did.
+pub async fn all(
+    client: &Client,
+    plan: &GuardedPlan,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<(), Error> {
+    let superuser = renderer.catalog.server.superuser;
+    let mut batch = Batch { client, superuser, quiet: false, sql: Zeroizing::new(String::with_capacity(BATCH)) };
+    for statement in statements(plan.plan(), renderer) {
+        batch.push(&statement, verifiers).await?;
+    }
+    batch.finish().await
+}
+
+/// Statements on their way to the server, many at a time.
+struct Batch<'a> {
+    client: &'a Client,
+    superuser: bool,
+    quiet: bool,
+    sql: Zeroizing<String>,
+}
+
+impl Batch<'_> {
+    async fn push(&mut self, statement: &Statement, verifiers: &Verifiers) -> Result<(), Error> {
+        let secret = statement.passwords().next().is_some();
+        if secret != self.quiet {
+            // Whether a text is logged is decided when it arrives, so what is to be kept quiet goes
+            // in a text of its own, after the one that says so.
+            self.send().await?;
+            self.quiet = secret;
+            if self.superuser {
+                self.client.batch_execute(if secret { QUIET } else { LOUD }).await?;
+            }
+        }
+        self.sql.push_str(&with_verifiers(statement, verifiers));
+        self.sql.push(';');
+        if self.sql.len() >= BATCH { self.send().await } else { Ok(()) }
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
+        if !self.sql.is_empty() {
+            self.client.batch_execute(&self.sql).await?;
+            self.sql.clear();
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), Error> {
+        self.send().await?;
+        if self.quiet && self.superuser {
+            self.client.batch_execute(LOUD).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The statement as it is sent. A role without a verifier has none to set: `NULL` would take away
+/// the password it has, so the text is left incomplete and the server refuses it.
+fn with_verifiers(statement: &Statement, verifiers: &Verifiers) -> Zeroizing<String> {
+    Zeroizing::new(statement.text(|role, text| {
+        if let Some(verifier) = verifiers.get(role) {
+            text.push_str(&verifier.as_sql_literal());
+        }
+    }))
+}
+
+/// Runs the plan role by role. What one role needs that another lacks fails with it; everything
+/// else lands. An `Err` is one that ends the transaction: a lost connection, or what is worth
+/// another try as a whole.
+pub async fn one_by_one(
+    client: &Client,
+    plan: &GuardedPlan,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<Vec<Failed>, Error> {
+    let plan = plan.plan();
+    let mut failed = Vec::new();
+    if renderer.catalog.server.superuser {
+        client.batch_execute(QUIET).await?;
+    }
+    for (role, steps) in by_role(plan) {
+        client.batch_execute("SAVEPOINT role").await?;
+        match one_role(client, plan, &steps, renderer, verifiers).await {
+            Ok(()) => client.batch_execute("RELEASE role").await?,
+            Err((error, _)) if error.as_db_error().is_none() || retry::is_transient(&error) => return Err(error),
+            Err((error, action)) => {
+                client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
+                let version = renderer.catalog.server.version;
+                let attempt = Attempt { action, role: Some(&role), server_version: version };
+                failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
+            }
+        }
+    }
+    if renderer.catalog.server.superuser {
+        client.batch_execute(LOUD).await?;
+    }
+    Ok(failed)
+}
+
+/// Roles in the order in which the plan first speaks of them, with their steps. Roles are created
+/// before their members, so that order holds for whole roles too.
+fn by_role(plan: &Plan) -> Vec<(String, Vec<usize>)> {
+    let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut roles: Vec<(String, Vec<usize>)> = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let role = step.change.role().unwrap_or("");
+        let position = *positions.entry(role).or_insert_with(|| {
+            roles.push((role.to_owned(), Vec::new()));
+            roles.len() - 1
+        });
+        if let Some((_, steps)) = roles.get_mut(position) {
+            steps.push(index);
+        }
+    }
+    roles
+}
+
+async fn one_role(
+    client: &Client,
+    plan: &Plan,
+    steps: &[usize],
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<(), (Error, &'static str)> {
+    for step in steps.iter().filter_map(|index| plan.steps.get(*index)) {
+        let action = step.change.action();
+        let statements = match &step.change {
+            Change::DropRole { name, reassign_to } => {
+                vec![Statement::plain(renderer.removal(name, reassign_to.as_deref()).lock_out, 0)]
+            }
+            change => renderer.change(change),
+        };
+        for statement in &statements {
+            let sql = with_verifiers(statement, verifiers);
+            client.batch_execute(&sql).await.map_err(|error| (error, action))?;
+        }
+    }
+    Ok(())
+}
+
+/// The renderer for what is sent: every name quoted.
+pub fn exact<'a>(catalog: &'a crate::catalog::Catalog, reassign_owned_to: &'a str) -> Renderer<'a> {
+    Renderer { catalog, reassign_owned_to, style: Style::Exact }
+}

@@ -1,0 +1,153 @@
+//! Runs a plan inside PostgreSQL and rolls it back: all role DDL is transactional, so the server
+//! itself says whether it would accept every statement.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tokio_postgres::{Client, Error};
+
+use super::apply::{self, Failed, Verifiers};
+use super::connect::connect;
+use super::explain::{Attempt, ServerError};
+use super::removal::{self, Removals};
+use super::retry;
+use super::target::Target;
+use crate::guard::GuardedPlan;
+use crate::plan::Removal;
+use crate::printable;
+use crate::sql::statement::Renderer;
+
+/// What the server said to a plan that it did not have to keep.
+#[derive(Debug, Clone, Default)]
+pub struct Rehearsal {
+    /// Roles whose steps it would not accept.
+    pub failed: Vec<Failed>,
+    /// Removals that cannot be rehearsed to the end, since they take several databases: the role,
+    /// and the databases.
+    pub partly: BTreeMap<String, Vec<String>>,
+}
+
+/// One sentence for people, and one for each failure.
+impl fmt::Display for Rehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.failed.is_empty() {
+            f.write_str("the server accepted every statement; all of it was rolled back")?;
+        } else {
+            write!(f, "the server would not accept this; all of it was rolled back")?;
+            for failed in &self.failed {
+                write!(f, "\n  {}", failed.error)?;
+            }
+        }
+        for (role, databases) in &self.partly {
+            let role = printable::name(role);
+            let databases: Vec<_> = databases.iter().map(|database| printable::name(database)).collect();
+            write!(f, "\n  DROP ROLE {role} itself could not be tried, since it takes {} too", databases.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Rehearses a plan. Takes the same lock as an apply, and leaves nothing behind.
+pub async fn rehearse(
+    client: &Client,
+    target: &Target,
+    plan: &GuardedPlan,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<Rehearsal, Error> {
+    apply::lock(client).await?;
+    let rehearsal = in_lock(client, target, plan, renderer, verifiers).await;
+    apply::unlock(client).await?;
+    rehearsal
+}
+
+async fn in_lock(
+    client: &Client,
+    target: &Target,
+    plan: &GuardedPlan,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<Rehearsal, Error> {
+    let mut rehearsal = Rehearsal::default();
+    apply::begin(client).await?;
+    if let Err(error) = apply::all(client, plan, renderer, verifiers).await {
+        apply::roll_back(client).await;
+        if error.as_db_error().is_none() || retry::is_transient(&error) {
+            return Err(error);
+        }
+        apply::begin(client).await?;
+        let failed = apply::one_by_one(client, plan, renderer, verifiers).await;
+        apply::roll_back(client).await;
+        rehearsal.failed = failed?;
+    }
+    let removals = removal::of(plan.plan(), renderer, &Default::default());
+    let server_version = renderer.catalog.server.version;
+    let elsewhere = elsewhere(target, &removals, &plan.plan().removals);
+    if rehearsal.failed.is_empty() {
+        for (role, statements) in &removals {
+            let mut sql = format!("{};{}", statements.reassign, statements.drop_owned);
+            if !elsewhere.contains_key(role) {
+                sql = format!("{sql};{}", statements.drop);
+            }
+            client.batch_execute("SAVEPOINT removal").await?;
+            if let Err(error) = client.batch_execute(&sql).await {
+                if error.as_db_error().is_none() {
+                    return Err(error);
+                }
+                client.batch_execute("ROLLBACK TO removal").await?;
+                rehearsal.failed.push(failure(role, "drop role", &error, server_version));
+            }
+        }
+    }
+    apply::roll_back(client).await;
+    for (role, databases) in elsewhere {
+        for database in &databases {
+            if let Some(error) = hand_over(target, database, &role, &removals, server_version).await {
+                rehearsal.failed.push(Failed { role: role.clone(), steps: Vec::new(), error });
+            }
+        }
+        rehearsal.partly.insert(role, databases);
+    }
+    Ok(rehearsal)
+}
+
+/// Databases other than ours in which something depends on a role.
+fn elsewhere(
+    target: &Target,
+    removals: &Removals,
+    dependencies: &BTreeMap<String, Removal>,
+) -> BTreeMap<String, Vec<String>> {
+    let mut elsewhere: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (database, roles) in removal::visits(target, removals, dependencies) {
+        if database != target.database {
+            for role in roles {
+                elsewhere.entry(role.to_owned()).or_default().push(database.clone());
+            }
+        }
+    }
+    elsewhere
+}
+
+async fn hand_over(
+    target: &Target,
+    database: &str,
+    role: &str,
+    removals: &Removals,
+    server_version: u32,
+) -> Option<ServerError> {
+    let statements = removals.get(role)?;
+    let action = format!("hand over what it owns in database {database}");
+    let attempt = Attempt { action: &action, role: Some(role), server_version };
+    match connect(&target.with_database(database)).await {
+        Ok(client) => {
+            let sql = format!("BEGIN;{};{};ROLLBACK", statements.reassign, statements.drop_owned);
+            client.batch_execute(&sql).await.err().map(|error| ServerError::new(&error, &attempt))
+        }
+        Err(error) => Some(removal::unreachable(role, database, &error)),
+    }
+}
+
+fn failure(role: &str, action: &str, error: &Error, server_version: u32) -> Failed {
+    let attempt = Attempt { action, role: Some(role), server_version };
+    Failed { role: role.to_owned(), steps: Vec::new(), error: ServerError::new(error, &attempt) }
+}

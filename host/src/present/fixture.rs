@@ -1,0 +1,159 @@
+//! A plan with one of everything, hostile names included, for the tests of the renderings.
+
+use std::collections::BTreeMap;
+
+use super::View;
+use crate::catalog::Catalog;
+use crate::model::{
+    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity,
+};
+use crate::plan::{Cause, Change, Plan, Removal, Risk, RolePatch, Step, order};
+use crate::spec::Diagnostic;
+use crate::spec::Document;
+use crate::spec::Parsed;
+use crate::spec::parse;
+
+/// A role name that would like to be much more.
+pub(super) const HOSTILE: &str = "x\n\"; DROP ROLE postgres; --\u{202e}|`<b>";
+
+pub(super) struct Fixture {
+    pub(super) plan: Plan,
+    pub(super) catalog: Catalog,
+    pub(super) findings: Vec<Diagnostic>,
+    pub(super) parsed: Parsed,
+    desired: BTreeMap<String, Role>,
+    modules: Vec<String>,
+}
+
+impl Fixture {
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            plan: &self.plan,
+            catalog: &self.catalog,
+            counts: self.plan.counts(&self.plan.users(&self.catalog)),
+            findings: &self.findings,
+            declared: &self.parsed,
+            desired: &self.desired,
+            reassign_owned_to: "postgres",
+            namespace: "postgres",
+            target: "db:5432/postgres",
+            database: "postgres",
+            held: None,
+            refused: None,
+            rehearsed: None,
+            modules: &self.modules,
+        }
+    }
+}
+
+const DOCUMENT: &str = "
+users:
+  - { username: bob, database: myapp, roles: [developer] }
+  - { username: alice, database: myapp, roles: [read_only, analyst] }
+";
+
+pub(super) fn empty() -> Fixture {
+    let parsed = parse(&Document::plain("users.yaml", DOCUMENT)).unwrap();
+    let mut catalog = Catalog::default();
+    catalog.server.version = 160_004;
+    catalog.server.target = "db:5432/postgres".into();
+    Fixture {
+        plan: Plan { digest: "sha256:0123abcd".into(), ..Plan::default() },
+        catalog,
+        findings: Vec::new(),
+        desired: BTreeMap::new(),
+        parsed,
+        modules: vec!["standard".into()],
+    }
+}
+
+fn credential(user: &str) -> Option<Credential> {
+    Some(Credential {
+        secret: format!("user-{user}-secret"),
+        key: "password".into(),
+        state: SecretState::Present,
+        version: "1".into(),
+        strength: None,
+        in_sync: None,
+    })
+}
+
+fn connect(database: &str) -> Grant {
+    Grant {
+        database: None,
+        on: Object::Database(database.into()),
+        privileges: Privileges::CONNECT,
+        grantable: Privileges::empty(),
+    }
+}
+
+fn step(change: Change, cause: Cause, reason: &str) -> Step {
+    let risk = change.risk().max(Risk::Safe);
+    Step { change, risk, reason: reason.into(), path: String::new(), cause, by: "standard".into() }
+}
+
+pub(super) fn rich() -> Fixture {
+    let mut fixture = empty();
+    let mut found = |name: &str, attributes| {
+        let role = Role::new(name, Mode::Authoritative, attributes);
+        fixture.catalog.roles.insert(name.into(), role);
+    };
+    found("bob", Attributes::USER | Attributes::CREATEDB);
+    found("carol", Attributes::USER);
+    found("old", Attributes::GROUP);
+    found("developer", Attributes::GROUP);
+    found("read_only", Attributes::GROUP);
+
+    let mut alice = Role::new("alice", Mode::Authoritative, Attributes::USER);
+    alice.memberships = vec![Membership::plain("analyst"), Membership::plain("read_only")];
+    alice.credential = credential("alice");
+    alice.connection_limit = Some(Limit::AtMost(3));
+    alice.valid_until = Some(Expiry::At(1_800_000_000));
+    let mut bob = Role::new("bob", Mode::Authoritative, Attributes::USER);
+    bob.credential = credential("bob");
+    let mut hostile = Role::new(HOSTILE, Mode::Authoritative, Attributes::USER);
+    hostile.memberships = vec![Membership { admin: true, ..Membership::plain("user") }];
+    hostile.comment = Some("it's\n\\! rm".into());
+    fixture.desired = [&alice, &bob, &hostile].map(|role| (role.name.clone(), role.clone())).into();
+
+    let edge = |role: &str, grantor: &str| Membership { grantor: Some(grantor.into()), ..Membership::plain(role) };
+    let patch = RolePatch { name: "bob".into(), clear: Attributes::CREATEDB, ..RolePatch::default() };
+    let group = |name: &str| Change::CreateRole(Role::new(name, Mode::Present, Attributes::GROUP));
+    let drop = |name: &str| Change::DropRole { name: name.into(), reassign_to: None };
+    let granted = |role: &str| Change::GrantPrivilege { role: Some(role.into()), grant: connect("myapp") };
+    let member = || "bob".to_owned();
+    let mut steps = vec![
+        step(group("analyst"), Cause::Spec, "named by users"),
+        step(group("user"), Cause::Spec, "named by users"),
+        step(Change::CreateRole(alice), Cause::Spec, "declared, and not on the server"),
+        step(Change::CreateRole(hostile), Cause::Spec, "because\nI say so <b>@all</b>"),
+        step(Change::AlterRole(patch), Cause::Drift, "attributes differ"),
+        step(Change::SetPassword("bob".into()), Cause::Spec, "its Secret has changed"),
+        step(Change::GrantRole { member: member(), membership: Membership::plain("developer") }, Cause::Spec, ""),
+        step(Change::RevokeRole { member: member(), membership: edge("old", "postgres") }, Cause::Drift, ""),
+        step(granted("alice"), Cause::Spec, "its database"),
+        step(granted(HOSTILE), Cause::Spec, "its database"),
+        step(drop("carol"), Cause::Spec, "no longer declared"),
+        step(drop("old"), Cause::Spec, "nobody names it any more"),
+    ];
+    order::sort(&mut steps);
+    fixture.plan.steps = steps;
+    let dependencies =
+        [("", 1), ("myapp", 3), ("it's = \"odd\"", 1)].map(|(name, count)| (name.to_owned(), count)).into();
+    let removal = Removal { reassign_to: "postgres".into(), dependencies, sessions: 2 };
+    fixture.plan.removals.insert("carol".into(), removal);
+    fixture.findings.push(Diagnostic {
+        severity: Severity::Error,
+        code: "secret-missing".into(),
+        path: "/users/2".into(),
+        message: "there is no Secret \"user-dora-secret\"; dora is left as she is".into(),
+        help: Some("create the Secret with a key \"password\"".into()),
+        policy: None,
+        file: "users.yaml".into(),
+        line: 5,
+        column: 5,
+        exact: true,
+        source: None,
+    });
+    fixture
+}

@@ -1,0 +1,370 @@
+//! Carries a judged plan out: lock, compare the fingerprint, run, record, commit; then finish the
+//! removals. Whatever happens, the ledger says what PostgreSQL holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use serde_json::json;
+use tokio_postgres::Client;
+
+use super::decide::{kind_of, secret_version};
+use super::{CycleError, Planned, Reconciler, Report, Verdict};
+use crate::catalog::Catalog;
+use crate::guard::GuardedPlan;
+use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
+use crate::model::{Role, Severity, Standing};
+use crate::plan::Change;
+use crate::postgres::apply::{self, Failed, Verifiers};
+use crate::postgres::removal::{self, Removals};
+use crate::postgres::{retry, snapshot};
+use crate::resolve::{Kind, Origin, Record, Records};
+use crate::sql::quote;
+
+/// How an attempt ended.
+pub(super) enum Outcome {
+    /// It is done, or nothing was to be done, or it may not be done.
+    Done(Report),
+    /// The catalog moved since it was read.
+    Stale,
+}
+
+impl Reconciler {
+    pub(super) async fn act(&self, planned: Planned) -> Result<Outcome, CycleError> {
+        let started = Instant::now();
+        let plan = match &planned.verdict {
+            Verdict::Pass(plan) if !planned.converged => plan,
+            _ => return Ok(Outcome::Done(Report::untouched(planned))),
+        };
+        self.may_act(&planned)?;
+        let mut update = self.update(&planned);
+        let mut failed = Vec::new();
+        let mut sessions_ended = 0;
+        if !plan.plan().is_empty() || self.is_news(&planned, &update) {
+            let verifiers = self.verifiers(&planned)?;
+            let client = self.pool.get().await?;
+            self.attempt(apply::lock(&client).await, &planned, "take the lock that keeps instances apart")?;
+            let acted = self.in_lock(&client, &planned, plan, &verifiers, &mut update).await;
+            // The lock goes with the session at the latest; an error here must not hide one above.
+            if let Err(error) = apply::unlock(&client).await {
+                tracing::debug!(%error, "the lock went with its session");
+            }
+            match acted? {
+                Some((roles, sessions)) => (failed, sessions_ended) = (roles, sessions),
+                None => return Ok(Outcome::Stale),
+            }
+        }
+        let report = Report::applied(planned, failed, sessions_ended);
+        self.write_state_file(&report)?;
+        self.metrics.stage("act", started.elapsed());
+        Ok(Outcome::Done(report))
+    }
+
+    /// Says in words what would otherwise come as an error code half-way through.
+    fn may_act(&self, planned: &Planned) -> Result<(), CycleError> {
+        let server = &planned.observation.catalog.server;
+        if planned.observation.in_recovery {
+            return Err(CycleError::Standby { target: server.target.clone() });
+        }
+        if !planned.plan.is_empty() && !server.superuser && !server.createrole {
+            let role = server.current_user.clone();
+            return Err(CycleError::NoCreateRole { quoted: quote::identifier(&role), role });
+        }
+        Ok(())
+    }
+
+    fn attempt<T>(
+        &self,
+        result: Result<T, tokio_postgres::Error>,
+        planned: &Planned,
+        action: &str,
+    ) -> Result<T, CycleError> {
+        result.map_err(|error| CycleError::postgres(&error, action, &planned.observation.catalog.server))
+    }
+
+    /// `None`: stale. Else what failed, and how many sessions were ended.
+    async fn in_lock(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        plan: &GuardedPlan,
+        verifiers: &Verifiers,
+        update: &mut Update,
+    ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
+        let mut ledger = planned.observation.ledger.clone();
+        let transaction = self.transaction(client, planned, plan, verifiers, update, &mut ledger).await;
+        let mut failed = match transaction {
+            Ok(Some(failed)) => failed,
+            Ok(None) => {
+                apply::roll_back(client).await;
+                return Ok(None);
+            }
+            Err(error) => {
+                apply::roll_back(client).await;
+                return Err(error);
+            }
+        };
+        ledger.settle(client, update).await?;
+        let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
+        let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
+        let removals = removal::of(plan.plan(), &renderer, &names);
+        let mut sessions = 0;
+        if !removals.is_empty() {
+            let clean = failed.is_empty() && is_clean(planned);
+            let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger, clean).await?;
+            failed.extend(more);
+            sessions = ended;
+        }
+        Ok(Some((failed, sessions)))
+    }
+
+    /// The one transaction. Leaves it open on an error, for the caller to roll back.
+    async fn transaction(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        plan: &GuardedPlan,
+        verifiers: &Verifiers,
+        update: &mut Update,
+        ledger: &mut Ledger,
+    ) -> Result<Option<Vec<Failed>>, CycleError> {
+        let catalog = &planned.observation.catalog;
+        let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
+        self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
+        if !self.is_fresh(client, planned).await? {
+            return Ok(None);
+        }
+        let mut failed = Vec::new();
+        if let Err(error) = apply::all(client, plan, &renderer, verifiers).await {
+            if error.as_db_error().is_none() || retry::is_transient(&error) {
+                return self.attempt(Err(error), planned, "apply the plan");
+            }
+            tracing::debug!("the plan as a whole was refused; trying role by role");
+            apply::roll_back(client).await;
+            self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
+            if !self.is_fresh(client, planned).await? {
+                return Ok(None);
+            }
+            let result = apply::one_by_one(client, plan, &renderer, verifiers).await;
+            failed = self.attempt(result, planned, "apply the plan role by role")?;
+        }
+        without_failed(update, planned, &failed);
+        if failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
+            let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
+            let fingerprint = self.attempt(fingerprint, planned, "read the catalog's fingerprint")?;
+            update.converged = Some(Converged { inputs: planned.observation.inputs.clone(), fingerprint });
+        }
+        ledger.write(client, update).await?;
+        self.attempt(apply::commit(client).await, planned, "commit")?;
+        Ok(Some(failed))
+    }
+
+    async fn is_fresh(&self, client: &Client, planned: &Planned) -> Result<bool, CycleError> {
+        let catalog = &planned.observation.catalog;
+        let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
+        Ok(self.attempt(fingerprint, planned, "compare the catalog's fingerprint")? == catalog.fingerprint)
+    }
+
+    /// Ends sessions, hands over in every database, and drops; what is dropped leaves the ledger in
+    /// the same transaction.
+    async fn finish_removals(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        mut removals: Removals,
+        ledger: &mut Ledger,
+        clean: bool,
+    ) -> Result<(Vec<Failed>, usize), CycleError> {
+        let catalog = &planned.observation.catalog;
+        let oids: Vec<u32> = removals.keys().filter_map(|name| catalog.oids.get(name).copied()).collect();
+        let sessions = removal::end_sessions(client, &oids).await;
+        let sessions = self.attempt(sessions, planned, "end the sessions of roles that go")?;
+
+        // Asked again: until they were locked out, the roles could still make objects.
+        let receivers = removals.keys().map(|name| (name.clone(), self.settings.reassign_owned_to.clone())).collect();
+        let dependencies = snapshot::removals(client, catalog, &receivers).await;
+        let dependencies = self.attempt(dependencies, planned, "ask what depends on roles that go")?;
+        let target = &self.settings.target;
+        let mut errors = removal::hand_over(target, &removals, &dependencies, catalog.server.version).await;
+        removals.retain(|role, _| !errors.contains_key(role));
+
+        self.attempt(apply::begin(client).await, planned, "begin the transaction that drops roles")?;
+        let dropped = removal::drop_roles(client, &removals, catalog.server.version).await;
+        let dropped = match dropped {
+            Ok(failed) => {
+                errors.extend(failed);
+                self.record_removals(client, planned, &removals, &errors, ledger, clean).await
+            }
+            Err(error) => self.attempt(Err(error), planned, "drop roles"),
+        };
+        match dropped {
+            Ok(update) => ledger.settle(client, &update).await?,
+            Err(error) => {
+                apply::roll_back(client).await;
+                return Err(error);
+            }
+        }
+        let failed =
+            errors.into_iter().map(|(role, error)| Failed { steps: steps_of(planned, &role), role, error }).collect();
+        Ok((failed, sessions))
+    }
+
+    async fn record_removals(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        removals: &Removals,
+        errors: &BTreeMap<String, crate::postgres::explain::ServerError>,
+        ledger: &mut Ledger,
+        clean: bool,
+    ) -> Result<Update, CycleError> {
+        let mut update = Update {
+            removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
+            ..Update::default()
+        };
+        if clean && errors.is_empty() {
+            let catalog = &planned.observation.catalog;
+            let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
+            let fingerprint = self.attempt(fingerprint, planned, "read the catalog's fingerprint")?;
+            update.converged = Some(Converged { inputs: planned.observation.inputs.clone(), fingerprint });
+        }
+        ledger.write(client, &update).await?;
+        self.attempt(apply::commit(client).await, planned, "commit")?;
+        Ok(update)
+    }
+
+    /// What the ledger is to say if everything goes well.
+    fn update(&self, planned: &Planned) -> Update {
+        let observation = &planned.observation;
+        let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
+        let created: BTreeSet<&str> = planned
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.change {
+                Change::CreateRole(role) => Some(role.name.as_str()),
+                _ => None,
+            })
+            .collect();
+        let mut upserts = Records::new();
+        for name in &planned.resolved.in_scope {
+            let Some(desired) = planned.resolved.desired.get(name) else { continue };
+            let known = observation.state.records.get(name);
+            let origin = match known {
+                _ if created.contains(name.as_str()) => Origin::Created,
+                Some(record) => record.origin,
+                None => Origin::Adopted,
+            };
+            let record = Record {
+                oid: observation.catalog.oids.get(name).copied(),
+                kind: kind_of(desired),
+                origin,
+                secret_version: secret_version(desired),
+                row_version: observation.catalog.row_versions.get(name).cloned(),
+                applied: Some(as_applied(desired)),
+            };
+            if touched.contains(name.as_str()) || known != Some(&record) {
+                upserts.insert(name.clone(), record);
+            }
+        }
+        let removed =
+            planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
+        Update { upserts, removed: removed.collect(), history: history(planned, &[]), converged: None }
+    }
+
+    /// Whether there is anything to write although there is nothing to change.
+    fn is_news(&self, planned: &Planned, update: &Update) -> bool {
+        let catalog = &planned.observation.catalog;
+        let reached =
+            Converged { inputs: planned.observation.inputs.clone(), fingerprint: catalog.fingerprint.clone() };
+        !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
+    }
+
+    fn write_state_file(&self, report: &Report) -> Result<(), CycleError> {
+        let path = &self.settings.state_file;
+        let before = state_file::read(path).unwrap_or_default();
+        state_file::write(path, &report.state_file(&before))?;
+        Ok(())
+    }
+}
+
+/// No finding that somebody should see again in the next cycle.
+fn is_clean(planned: &Planned) -> bool {
+    planned.findings.iter().all(|finding| finding.severity < Severity::Warning)
+}
+
+/// The role as the ledger keeps it: what PostgreSQL knows, and nothing of where it was declared.
+fn as_applied(role: &Role) -> Role {
+    let mut memberships = role.memberships.clone();
+    for edge in &mut memberships {
+        edge.grantor = None;
+    }
+    memberships.sort();
+    memberships.dedup();
+    Role {
+        mode: crate::model::Mode::Authoritative,
+        standing: Standing::Managed,
+        memberships,
+        credential: None,
+        labels: BTreeMap::new(),
+        path: String::new(),
+        ..role.clone()
+    }
+}
+
+/// Takes out what did not happen.
+fn without_failed(update: &mut Update, planned: &Planned, failed: &[Failed]) {
+    for failed in failed {
+        // What was recorded before still holds.
+        update.upserts.remove(&failed.role);
+    }
+    // A role that others were to be created with may be missing: whoever is not there is not recorded.
+    if !failed.is_empty() {
+        update.history = history(planned, failed);
+    }
+}
+
+fn steps_of(planned: &Planned, role: &str) -> Vec<usize> {
+    let steps = planned.plan.steps.iter().enumerate();
+    steps.filter(|(_, step)| step.change.role() == Some(role)).map(|(index, _)| index).collect()
+}
+
+/// One line for the history; `None` where nothing was changed.
+fn history(planned: &Planned, failed: &[Failed]) -> Option<HistoryEntry> {
+    let failed: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
+    let steps: Vec<serde_json::Value> = planned
+        .plan
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !failed.contains(index))
+        .map(|(_, step)| {
+            json!({
+                "action": step.change.action(),
+                "role": step.change.role(),
+                "cause": step.cause.to_string(),
+                "by": step.by,
+            })
+        })
+        .collect();
+    if steps.is_empty() {
+        return None;
+    }
+    let summary = serde_json::to_value(planned.counts()).unwrap_or_default();
+    Some(HistoryEntry { digest: planned.plan.digest.clone(), summary, steps: steps.into() })
+}
+
+/// Managed users and group roles after a cycle, for the metrics.
+pub(super) fn managed(planned: &Planned, catalog: &Catalog, failed: &BTreeSet<&str>) -> (usize, usize) {
+    let (mut users, mut groups) = (0, 0);
+    for name in &planned.resolved.in_scope {
+        if failed.contains(name.as_str()) && !catalog.roles.contains_key(name) {
+            continue;
+        }
+        match planned.resolved.desired.get(name).map(kind_of) {
+            Some(Kind::User) => users += 1,
+            Some(Kind::Group) => groups += 1,
+            None => {}
+        }
+    }
+    (users, groups)
+}

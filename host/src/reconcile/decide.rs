@@ -1,0 +1,265 @@
+//! From what was seen to a plan that has been judged: the policies validate, transform and plan,
+//! the host completes, orders and judges. Nothing is changed here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{CycleError, Observation, Reconciler, digest, observe};
+use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
+use crate::model::{Finding, Mode, Role, SecretState, Severity, Spec};
+use crate::plan::cause::{self, Applied};
+use crate::plan::{self, Change, Counts, Plan, Removal, Step};
+use crate::policy::{self, Context};
+use crate::postgres::snapshot;
+use crate::resolve::{self, Kind, Resolved};
+use crate::secret::Password;
+use crate::spec::Diagnostic;
+
+/// Whether a plan may run.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may.
+    Pass(GuardedPlan),
+    /// It waits for approval.
+    Held(Held),
+    /// The guard says no.
+    Refused(Refusal),
+    /// Findings stand against it.
+    Blocked,
+    /// Reviewers say no.
+    Denied {
+        /// Their names in the chain.
+        by: Vec<String>,
+    },
+}
+
+/// Why a plan may not run, or that it may.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Pass(_) => f.write_str("the plan may run"),
+            Verdict::Held(held) => held.fmt(f),
+            Verdict::Refused(refusal) => refusal.fmt(f),
+            Verdict::Blocked => f.write_str("the findings stand against the whole spec; nothing was changed"),
+            Verdict::Denied { by } => write!(f, "policy {} denies the plan; nothing was changed", by.join(", ")),
+        }
+    }
+}
+
+/// A plan with all that it stands on.
+#[derive(Debug)]
+pub struct Planned {
+    /// What was seen.
+    pub observation: Observation,
+    /// The desired state.
+    pub resolved: Resolved,
+    /// The steps; the same as in the verdict, if that is a pass.
+    pub plan: Plan,
+    /// Name of the module that planned.
+    pub by: String,
+    /// Whether it may run.
+    pub verdict: Verdict,
+    /// What host and policies have to say, with places.
+    pub findings: Vec<Diagnostic>,
+    /// Whether inputs and catalog were found unchanged, so that nothing had to be decided.
+    pub converged: bool,
+}
+
+impl Planned {
+    /// The plan for a target that is as it should be.
+    pub(super) fn nothing_to_do(observation: Observation) -> Planned {
+        let plan = Plan { digest: observation.inputs.clone(), ..Plan::default() };
+        Planned {
+            observation,
+            resolved: Resolved::default(),
+            verdict: Verdict::Pass(GuardedPlan::empty(plan.digest.clone())),
+            plan,
+            by: String::new(),
+            findings: Vec::new(),
+            converged: true,
+        }
+    }
+
+    /// How many of each.
+    pub fn counts(&self) -> Counts {
+        self.plan.counts(&self.plan.users(&self.observation.catalog))
+    }
+
+    /// Passwords that the plan sets, by role.
+    pub(super) fn passwords(&self) -> Vec<(String, Password)> {
+        self.plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.change {
+                Change::CreateRole(role) => Some(role),
+                Change::SetPassword(name) => self.resolved.desired.get(name),
+                _ => None,
+            })
+            .filter_map(|role| Some((role.name.clone(), observe::password_of(role, &self.observation.secrets)?)))
+            .collect()
+    }
+
+    /// Whether anything was found to be wrong.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+impl Reconciler {
+    pub(super) async fn decide(&self, observation: Observation, approved: Option<&str>) -> Result<Planned, CycleError> {
+        let context = self.context(&observation);
+        let (spec, mut findings) = tokio::task::block_in_place(|| self.declare(&context, observation.spec.clone()))?;
+        let catalog = &observation.catalog;
+        let resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        findings.extend(resolved.findings.iter().cloned());
+        let blocked = resolved.blocked
+            || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
+        if blocked {
+            let findings = locate(&observation, findings);
+            let plan = Plan::default();
+            let (by, verdict) = (String::new(), Verdict::Blocked);
+            return Ok(Planned { observation, resolved, plan, by, verdict, findings, converged: false });
+        }
+
+        let (steps, by) = tokio::task::block_in_place(|| self.steps(&context, &observation, &spec, &resolved))?;
+        let removals = self.removals(&observation, &steps).await?;
+        let text = &observation.parsed.locations.document().text;
+        let digest = digest::of_plan(&steps, text, self.chain.digest(), catalog, &self.settings);
+        let plan = Plan { digest, steps, removals };
+        self.metrics.plan(plan.steps.len());
+
+        let reviewed = tokio::task::block_in_place(|| {
+            self.chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps)
+        })?;
+        findings.extend(reviewed.findings);
+        let bounds = self.bounds(&observation, approved);
+        let verdict = match guard::judge(plan.clone(), &by, &resolved, catalog, &bounds) {
+            Judgement::Refused(refusal) => Verdict::Refused(refusal),
+            _ if reviewed.verdict == policy::Verdict::Deny => Verdict::Denied { by: reviewed.by },
+            Judgement::Held(held) => Verdict::Held(held),
+            Judgement::Pass(_) if reviewed.verdict == policy::Verdict::Hold && approved != Some(&plan.digest) => {
+                let why = format!("policy {} wants it to be approved", reviewed.by.join(", "));
+                Verdict::Held(Held { why, digest: plan.digest.clone() })
+            }
+            Judgement::Pass(guarded) => Verdict::Pass(guarded),
+        };
+        let findings = locate(&observation, findings);
+        Ok(Planned { observation, resolved, plan, by, verdict, findings, converged: false })
+    }
+
+    fn context(&self, observation: &Observation) -> Context {
+        Context {
+            now: observe::now(),
+            target: observation.catalog.server.target.clone(),
+            server_version: observation.catalog.server.version,
+            dry_run: self.settings.dry_run,
+            reassign_owned_to: self.settings.reassign_owned_to.clone(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// validate → transform → validate.
+    fn declare(&self, context: &Context, spec: Spec) -> Result<(Spec, Vec<Finding>), CycleError> {
+        let mut findings = self.chain.validate(context, &spec)?;
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Ok((spec, findings));
+        }
+        let transformed = self.chain.transform(context, spec)?;
+        if !transformed.touched.is_empty() {
+            findings = self.chain.validate(context, &transformed.spec)?;
+        }
+        findings.extend(transformed.findings);
+        Ok((transformed.spec, findings))
+    }
+
+    /// What the planner proposes, ordered, with risk and cause.
+    fn steps(
+        &self,
+        context: &Context,
+        observation: &Observation,
+        spec: &Spec,
+        resolved: &Resolved,
+    ) -> Result<(Vec<Step>, String), CycleError> {
+        let catalog = &observation.catalog;
+        let desired = Spec { roles: resolved.desired.clone(), ..Spec::default() };
+        let planned = self.chain.plan(context, &desired, &catalog.roles, &catalog.databases)?;
+        let applied: BTreeMap<String, Applied> = observation
+            .state
+            .records
+            .iter()
+            .filter_map(|(name, record)| {
+                let applied = Applied { role: record.applied.clone()?, secret_version: record.secret_version.clone() };
+                Some((name.clone(), applied))
+            })
+            .collect();
+        let secret_version = |change: &Change| {
+            let credential = change.role().and_then(|name| spec.roles.get(name))?.credential.as_ref()?;
+            Some(credential.version.clone())
+        };
+        let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref());
+        let steps = plan::assemble(planned.proposals, &planned.by, cause);
+        Ok((steps, planned.by))
+    }
+
+    /// What each removal will meet: asked only where there is one.
+    async fn removals(
+        &self,
+        observation: &Observation,
+        steps: &[Step],
+    ) -> Result<BTreeMap<String, Removal>, CycleError> {
+        let receivers: BTreeMap<String, String> = steps
+            .iter()
+            .filter_map(|step| match &step.change {
+                Change::DropRole { name, reassign_to } => {
+                    let receiver = reassign_to.as_ref().unwrap_or(&self.settings.reassign_owned_to);
+                    Some((name.clone(), receiver.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        if receivers.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let client = self.pool.get().await?;
+        snapshot::removals(&client, &observation.catalog, &receivers).await.map_err(|error| {
+            CycleError::postgres(&error, "ask what depends on roles that go", &observation.catalog.server)
+        })
+    }
+
+    fn bounds(&self, observation: &Observation, approved: Option<&str>) -> Bounds {
+        let managed = observation
+            .state
+            .records
+            .iter()
+            .filter(|(name, record)| record.kind == Kind::User && observation.catalog.roles.contains_key(*name))
+            .count();
+        Bounds {
+            deletions: self.settings.max_deletions.allowed(managed),
+            allowed_powers: self.settings.allowed_powers.clone(),
+            reassign_owned_to: self.settings.reassign_owned_to.clone(),
+            users_declared: observation.parsed.users.len(),
+            approved: approved.map(str::to_owned),
+        }
+    }
+}
+
+fn locate(observation: &Observation, findings: Vec<Finding>) -> Vec<Diagnostic> {
+    let mut located: Vec<Diagnostic> =
+        findings.iter().map(|finding| observation.parsed.locations.locate(finding)).collect();
+    located.sort_by(|a, b| (a.line, a.column, &a.code, &a.message).cmp(&(b.line, b.column, &b.code, &b.message)));
+    located.dedup();
+    located
+}
+
+/// Whether a role stands for a user of the document.
+pub(super) fn kind_of(role: &Role) -> Kind {
+    if role.mode == Mode::Present { Kind::Group } else { Kind::User }
+}
+
+/// The version of the Secret whose password the role has after the plan.
+pub(super) fn secret_version(role: &Role) -> Option<String> {
+    role.credential
+        .as_ref()
+        .filter(|credential| credential.state == SecretState::Present)
+        .map(|credential| credential.version.clone())
+}

@@ -1,0 +1,59 @@
+//! The two digests: of the inputs of a cycle, and of a plan. The same inputs give the same bytes.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Settings;
+use crate::catalog::Catalog;
+use crate::plan::{Change, Step};
+use crate::secret::Secrets;
+
+/// Folds texts into a SHA-256; lengths keep "ab", "c" apart from "a", "bc".
+#[derive(Default)]
+struct Fold(Sha256);
+
+impl Fold {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+        self
+    }
+
+    fn finish(self) -> String {
+        self.0.finalize().iter().fold("sha256:".to_owned(), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+/// Digest of all that a cycle starts from, apart from the catalog. Of a Secret, only its version.
+pub(super) fn of_inputs(text: &str, secrets: &Secrets, chain: &str, settings: &Settings, clock: Option<i64>) -> String {
+    let mut fold = Fold::default();
+    fold.text(env!("CARGO_PKG_VERSION")).text(text).text(chain);
+    for (reference, secret) in secrets {
+        fold.text(&reference.name).text(&reference.key).text(&secret.version).text(&format!("{:?}", secret.state));
+    }
+    let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
+    fold.text(&format!("{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {clock:?}"));
+    fold.finish()
+}
+
+/// Digest of a plan: who approves it approves these steps, from this document and chain, on this
+/// server, with these roles as they are.
+pub(super) fn of_plan(steps: &[Step], text: &str, chain: &str, catalog: &Catalog, settings: &Settings) -> String {
+    let mut fold = Fold::default();
+    fold.text(text).text(chain).text(&catalog.server.identity).text(&settings.reassign_owned_to);
+    for step in steps {
+        fold.text(&format!("{:?} {:?}", step.change, step.risk));
+        if let Some(role) = step.change.role() {
+            fold.text(&format!("{:?} {:?}", catalog.oids.get(role), catalog.roles.get(role)));
+        }
+        if let Change::GrantRole { membership, .. } | Change::RevokeRole { membership, .. } = &step.change {
+            fold.text(&format!("{:?}", catalog.oids.get(&membership.role)));
+        }
+    }
+    fold.finish()
+}

@@ -1,0 +1,102 @@
+//! What ends a cycle before its end, and whether it is worth another try.
+
+use crate::catalog::Server;
+use crate::ledger::LedgerError;
+use crate::policy::PolicyError;
+use crate::postgres::ConnectError;
+use crate::postgres::explain::{Attempt, ServerError};
+use crate::postgres::password::PasswordError;
+use crate::postgres::retry;
+use crate::source::SourceError;
+use crate::spec::Diagnostic;
+
+/// Why a cycle could not be finished. Nothing was changed, unless the message says so.
+#[derive(Debug, thiserror::Error)]
+pub enum CycleError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// users.yaml is not as it should be.
+    #[error("{}", Listed(.0))]
+    Spec(Vec<Diagnostic>),
+    /// The server could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused.
+    #[error("{0}")]
+    Postgres(ServerError),
+    /// The ledger could not be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A policy module failed.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A password cannot be one.
+    #[error("the Secret of {role:?} holds no usable password: {why}")]
+    Password {
+        /// The user.
+        role: String,
+        /// What is wrong with it.
+        why: PasswordError,
+    },
+    /// The server is a standby.
+    #[error(
+        "{target} is a standby, which takes no changes; point DB_HOST at the primary (a service that follows it, such \
+         as the one that ends in -rw, is best)"
+    )]
+    Standby {
+        /// The server.
+        target: String,
+    },
+    /// The controller's role may not do what has to be done.
+    #[error(
+        "role {role:?} may not create or change roles: it is no superuser and lacks CREATEROLE. A superuser can give it \
+         that: ALTER ROLE {quoted} CREATEROLE"
+    )]
+    NoCreateRole {
+        /// The controller's role.
+        role: String,
+        /// The same as an identifier.
+        quoted: String,
+    },
+    /// Somebody else keeps changing roles.
+    #[error(
+        "the catalog changed {times} times while a plan was made; somebody else is changing roles. The next cycle tries again"
+    )]
+    Restless {
+        /// How often it was tried.
+        times: usize,
+    },
+}
+
+impl CycleError {
+    /// Explains what PostgreSQL said.
+    pub fn postgres(error: &tokio_postgres::Error, action: &str, server: &Server) -> CycleError {
+        let attempt = Attempt { action, role: None, server_version: server.version };
+        CycleError::Postgres(ServerError::new(error, &attempt))
+    }
+
+    /// Whether a little later it may well go.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            CycleError::Connect(error) => error.is_transient(),
+            CycleError::Postgres(error) => error.transient,
+            CycleError::Ledger(LedgerError::Postgres(error)) => retry::is_transient(error),
+            CycleError::Restless { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Diagnostics one below the other, with their number.
+struct Listed<'a>(&'a [Diagnostic]);
+
+impl std::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for diagnostic in self.0 {
+            writeln!(f, "{diagnostic}")?;
+        }
+        let errors = if self.0.len() == 1 { "1 error" } else { &format!("{} errors", self.0.len()) };
+        write!(f, "{errors} in users.yaml; nothing was changed")
+    }
+}

@@ -1,0 +1,263 @@
+//! The law of every plan, for random specs and catalogs: replayed over what is, it gives what must
+//! be; and where nothing differs, it is empty. Proved on the shipped policy as it ships, in its
+//! sandbox, with the guard as judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use crate::catalog::Catalog;
+use crate::guard::{self, Bounds, Judgement};
+use crate::model::{
+    Attributes, Credential, Database, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState,
+    Spec, Standing,
+};
+use crate::plan::{Cause, Plan, assemble, replay};
+use crate::policy::{Chain, Context, Limits, Runtime};
+use crate::resolve::{self, Kind, Origin, Record, Records, Resolved};
+
+static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
+
+fn chain() -> &'static Chain {
+    static CHAIN: OnceLock<Chain> = OnceLock::new();
+    CHAIN.get_or_init(|| {
+        let runtime = Runtime::new(Limits::default(), None).unwrap().with_builtin("standard", STANDARD);
+        Chain::load(&runtime, None).unwrap()
+    })
+}
+
+const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+const DATABASES: [&str; 2] = ["shop", "reports"];
+const GRANTORS: [&str; 2] = ["postgres", "somebody"];
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    // No powers: the guard would rightly refuse to keep quiet about them.
+    subsequence(vec![Attributes::LOGIN, Attributes::CREATEDB, Attributes::INHERIT], 0..=3)
+        .prop_map(|flags| flags.into_iter().fold(Attributes::empty(), |all, flag| all | flag))
+}
+
+fn privileges() -> impl Strategy<Value = Privileges> {
+    subsequence(vec![Privileges::CONNECT, Privileges::CREATE, Privileges::TEMPORARY], 1..=3)
+        .prop_map(|flags| flags.into_iter().fold(Privileges::empty(), |all, flag| all | flag))
+}
+
+fn grants() -> impl Strategy<Value = Vec<Grant>> {
+    subsequence(DATABASES.to_vec(), 0..=2).prop_flat_map(|databases| {
+        let each = databases.into_iter().map(|database| {
+            (privileges(), privileges()).prop_map(move |(privileges, grantable)| Grant {
+                database: None,
+                on: Object::Database(database.to_owned()),
+                privileges,
+                grantable: privileges & grantable,
+            })
+        });
+        each.collect::<Vec<_>>()
+    })
+}
+
+/// Edges lead to roles with a lower number only, so that there is no circle.
+fn found_memberships(number: usize) -> impl Strategy<Value = Vec<Membership>> {
+    let edges: Vec<(usize, usize)> =
+        (0..number).flat_map(|role| (0..GRANTORS.len()).map(move |grantor| (role, grantor))).collect();
+    let most = edges.len();
+    subsequence(edges, 0..=most).prop_flat_map(|edges| {
+        let each = edges.into_iter().map(|(role, grantor)| {
+            (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(move |(admin, inherit, set)| Membership {
+                role: NAMES[role].to_owned(),
+                admin,
+                inherit,
+                set,
+                until: None,
+                grantor: Some(GRANTORS[grantor].to_owned()),
+            })
+        });
+        each.collect::<Vec<_>>()
+    })
+}
+
+fn found(number: usize) -> impl Strategy<Value = Role> {
+    (attributes(), found_memberships(number), grants(), prop::option::of(1..9_u32), any::<bool>()).prop_map(
+        move |(attributes, memberships, grants, limit, has_password)| Role {
+            memberships,
+            grants,
+            connection_limit: Some(limit.map_or(Limit::Unlimited, Limit::AtMost)),
+            valid_until: Some(if has_password { Expiry::Never } else { Expiry::At(1_800_000_000) }),
+            has_password: Some(has_password),
+            standing: Standing::Foreign,
+            ..Role::new(NAMES[number], Mode::Authoritative, attributes)
+        },
+    )
+}
+
+fn declared(number: usize) -> impl Strategy<Value = Role> {
+    let groups: Vec<usize> = (0..number).collect();
+    let most = groups.len();
+    (subsequence(groups, 0..=most), grants(), prop::option::of(any::<bool>()), any::<bool>()).prop_map(
+        move |(groups, grants, secret, user)| {
+            if !user {
+                return Role::new(NAMES[number], Mode::Present, Attributes::GROUP);
+            }
+            let credential = secret.map(|present| Credential {
+                secret: "s".into(),
+                key: "password".into(),
+                state: if present { SecretState::Present } else { SecretState::Missing },
+                version: "1".into(),
+                strength: None,
+                in_sync: None,
+            });
+            Role {
+                memberships: groups.into_iter().map(|group| Membership::plain(NAMES[group])).collect(),
+                grants,
+                has_password: Some(credential.is_some()),
+                credential,
+                connection_limit: Some(Limit::Unlimited),
+                valid_until: Some(Expiry::Never),
+                ..Role::new(NAMES[number], Mode::Authoritative, Attributes::USER)
+            }
+        },
+    )
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    spec: Spec,
+    catalog: Catalog,
+    records: Records,
+    in_sync: BTreeMap<String, bool>,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let each = |make: fn(usize) -> BoxedStrategy<Role>| {
+        (0..NAMES.len()).map(|number| prop::option::of(make(number))).collect::<Vec<_>>()
+    };
+    (
+        each(|number| declared(number).boxed()),
+        each(|number| found(number).boxed()),
+        subsequence(NAMES.to_vec(), 0..=NAMES.len()),
+        subsequence(NAMES.to_vec(), 0..=NAMES.len()),
+        prop::sample::select(vec![150_018_u32, 160_014, 180_004]),
+        prop::option::of(0..NAMES.len()),
+    )
+        .prop_map(|(declared, found, recorded, in_sync, version, owner)| {
+            let mut spec = Spec::default();
+            for role in declared.into_iter().flatten() {
+                for edge in &role.memberships {
+                    // Who is named is in the spec, as the parser has it.
+                    let named = Role::new(&edge.role, Mode::Present, Attributes::GROUP);
+                    spec.roles.entry(edge.role.clone()).or_insert(named);
+                }
+                spec.roles.insert(role.name.clone(), role);
+            }
+            let mut catalog = Catalog::default();
+            catalog.server.version = version;
+            catalog.server.bootstrap_superuser = "postgres".into();
+            let present: BTreeSet<String> = found.iter().flatten().map(|role| role.name.clone()).collect();
+            for (number, role) in found.into_iter().enumerate() {
+                let Some(mut role) = role else { continue };
+                role.memberships.retain(|edge| present.contains(&edge.role));
+                if version < 160_000 {
+                    // One edge for each pair, and no options but ADMIN.
+                    role.memberships.dedup_by(|a, b| a.role == b.role);
+                }
+                role.memberships.sort();
+                role.grants.retain(|grant| grant.on != Object::Database("shop".into()) || owner != Some(number));
+                catalog.oids.insert(role.name.clone(), number as u32 + 100);
+                catalog.roles.insert(role.name.clone(), role);
+            }
+            for name in DATABASES {
+                let owner = (name == "shop").then_some(owner).flatten().map(|number| NAMES[number].to_owned());
+                let database = Database {
+                    name: name.into(),
+                    owner: owner.filter(|name| present.contains(name)),
+                    connection_limit: None,
+                    comment: None,
+                    schemas: Vec::new(),
+                    labels: BTreeMap::new(),
+                    path: String::new(),
+                };
+                catalog.databases.insert(name.into(), database);
+            }
+            let records = recorded
+                .iter()
+                .enumerate()
+                .map(|(number, name)| {
+                    let kind = if number % 2 == 0 { Kind::User } else { Kind::Group };
+                    let oid = catalog.oids.get(*name).copied();
+                    let origin = Origin::Created;
+                    let record = Record { oid, kind, origin, secret_version: None, row_version: None, applied: None };
+                    ((*name).to_owned(), record)
+                })
+                .collect();
+            let managed = resolve::managed(&records, &catalog);
+            catalog.assign_standing(&BTreeSet::new(), &managed);
+            // Only a password that is there can be the right one.
+            let has_password =
+                |name: &&str| catalog.roles.get(*name).is_some_and(|role| role.has_password == Some(true));
+            let in_sync = in_sync.into_iter().filter(has_password).map(|name| (name.to_owned(), true)).collect();
+            World { spec, catalog, records, in_sync }
+        })
+}
+
+fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
+    let context = Context { server_version: catalog.server.version, ..Context::default() };
+    let desired = Spec { roles: resolved.desired.clone(), ..Spec::default() };
+    let planned = chain().plan(&context, &desired, &catalog.roles, &catalog.databases).unwrap();
+    Plan { steps: assemble(planned.proposals, &planned.by, |_| Cause::Spec), ..Plan::default() }
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        deletions: usize::MAX,
+        allowed_powers: BTreeSet::new(),
+        reassign_owned_to: "postgres".into(),
+        users_declared: 1,
+        approved: None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn replayed_over_what_is_a_plan_gives_what_must_be(world in world()) {
+        let World { spec, catalog, records, in_sync } = &world;
+        let resolved = resolve::resolve(spec, catalog, records, in_sync);
+        let plan = plan(&resolved, catalog);
+        let outcome = replay::replay(&catalog.roles, &plan.steps).unwrap();
+        let options = catalog.server.has_membership_options();
+        let differences = replay::differences(&outcome, &resolved.desired, &resolved.removable, options);
+        prop_assert!(differences.is_empty(), "{differences:#?}\n{:#?}", plan.steps);
+        let judged = guard::judge(plan, "standard", &resolved, catalog, &bounds());
+        prop_assert!(matches!(judged, Judgement::Pass(_)), "{judged:#?}");
+    }
+
+    #[test]
+    fn where_nothing_differs_there_is_nothing_to_do(world in world()) {
+        let World { spec, catalog, records, in_sync } = &world;
+        let resolved = resolve::resolve(spec, catalog, records, in_sync);
+        let first = plan(&resolved, catalog);
+        // What the server holds afterwards: every password in force, a grantor for every edge.
+        let mut after = Catalog { roles: replay::replay(&catalog.roles, &first.steps).unwrap().roles, ..catalog.clone() };
+        let mut in_sync = BTreeMap::new();
+        for (number, role) in after.roles.values_mut().enumerate() {
+            for edge in &mut role.memberships {
+                edge.grantor.get_or_insert_with(|| "postgres".into());
+            }
+            role.memberships.sort();
+            role.grants.sort();
+            after.oids.entry(role.name.clone()).or_insert(900 + number as u32);
+            in_sync.insert(role.name.clone(), true);
+        }
+        let records: Records = records
+            .iter()
+            .filter(|(name, _)| after.roles.contains_key(*name))
+            .map(|(name, record)| (name.clone(), Record { oid: after.oids.get(name).copied(), ..record.clone() }))
+            .collect();
+        let managed = resolve::managed(&records, &after);
+        after.assign_standing(&BTreeSet::new(), &managed);
+        let again = plan(&resolve::resolve(spec, &after, &records, &in_sync), &after);
+        prop_assert!(again.steps.is_empty(), "{:#?}", again.steps);
+    }
+}

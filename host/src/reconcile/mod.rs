@@ -1,0 +1,169 @@
+//! The cycle, from what is declared to what PostgreSQL holds. Read this page first; each line of
+//! [`Reconciler::plan`] and [`Reconciler::apply`] is a room of the house.
+//!
+//! ```text
+//! observe ──► decide ──► plan, judged ──┬──► shown     (plan, dry run)
+//!                                       ├──► rehearsed (run in PostgreSQL, rolled back)
+//!                                       └──► act ──► ledger, state file ──► report
+//! ```
+
+mod act;
+mod controller;
+mod decide;
+mod digest;
+mod error;
+#[cfg(test)]
+mod laws;
+mod observe;
+mod report;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+pub use controller::{Controller, Cycle};
+pub use decide::{Planned, Verdict};
+pub use error::CycleError;
+pub use observe::{Observation, Seen};
+pub use report::Report;
+
+use crate::config::MaxDeletions;
+use crate::policy::{Chain, ModuleInfo};
+use crate::postgres::apply::{self, Verifiers};
+use crate::postgres::pool::Pool;
+use crate::postgres::rehearse::{self, Rehearsal};
+use crate::postgres::{Target, password};
+use crate::source::Source;
+use crate::telemetry::Metrics;
+
+/// How often a plan is made anew when the catalog moves under it, before the cycle gives up.
+const REPLANS: usize = 3;
+
+/// What the operator decides about every cycle.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The server, and the database that holds the ledger.
+    pub target: Target,
+    /// Namespace of the Secrets.
+    pub namespace: String,
+    /// Who receives what removed roles owned.
+    pub reassign_owned_to: String,
+    /// How many users may lose access without approval.
+    pub max_deletions: MaxDeletions,
+    /// Roles never to touch.
+    pub protected_roles: BTreeSet<String>,
+    /// Attributes and predefined roles that may be given.
+    pub allowed_powers: BTreeSet<String>,
+    /// The state file.
+    pub state_file: PathBuf,
+    /// Whether nothing may be changed.
+    pub dry_run: bool,
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Read everything.
+    Full,
+    /// Nothing more, if inputs and catalog are those that were last seen to agree.
+    UnlessConverged,
+}
+
+/// Brings one server to what one source declares.
+pub struct Reconciler {
+    source: Arc<dyn Source>,
+    pool: Pool,
+    chain: Arc<Chain>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    known: Mutex<observe::KnownPasswords>,
+}
+
+impl Reconciler {
+    /// Puts the parts together; nothing is read yet.
+    pub fn new(
+        source: Arc<dyn Source>,
+        pool: Pool,
+        chain: Arc<Chain>,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Reconciler {
+        Reconciler { source, pool, chain, settings, metrics, known: Mutex::default() }
+    }
+
+    /// Reads everything, lets the policies decide, and judges what they propose. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps a plan from being made. A plan that may not run is no error: see [`Verdict`].
+    pub async fn plan(&self, look: Look, approved: Option<&str>) -> Result<Planned, CycleError> {
+        let started = Instant::now();
+        let observation = match self.observe(look).await? {
+            Seen::Converged(converged) => return Ok(Planned::nothing_to_do(*converged)),
+            Seen::Everything(observation) => observation,
+        };
+        self.metrics.stage("observe", started.elapsed());
+        let started = Instant::now();
+        let planned = self.decide(*observation, approved).await;
+        self.metrics.stage("decide", started.elapsed());
+        planned
+    }
+
+    /// Makes a plan and carries it out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the cycle from its end. Users that failed by themselves are in the report.
+    pub async fn apply(&self, look: Look, approved: Option<&str>) -> Result<Report, CycleError> {
+        for _ in 0..REPLANS {
+            let planned = self.plan(look, approved).await?;
+            match self.act(planned).await? {
+                act::Outcome::Done(report) => return Ok(report),
+                act::Outcome::Stale => tracing::info!("the catalog moved since it was read; planning again"),
+            }
+        }
+        Err(CycleError::Restless { times: REPLANS })
+    }
+
+    /// Runs a plan in PostgreSQL and rolls it back. `None`: the plan may not run, or there is
+    /// nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// If the server can't be asked.
+    pub async fn rehearse(&self, planned: &Planned) -> Result<Option<Rehearsal>, CycleError> {
+        let Verdict::Pass(plan) = &planned.verdict else { return Ok(None) };
+        if plan.plan().is_empty() {
+            return Ok(None);
+        }
+        let verifiers = self.verifiers(planned)?;
+        let client = self.pool.get().await?;
+        let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
+        let rehearsal = rehearse::rehearse(&client, &self.settings.target, plan, &renderer, &verifiers)
+            .await
+            .map_err(|error| CycleError::postgres(&error, "rehearse the plan", &planned.observation.catalog.server))?;
+        Ok(Some(rehearsal))
+    }
+
+    /// The modules of the chain, in order.
+    pub fn modules(&self) -> impl Iterator<Item = &ModuleInfo> {
+        self.chain.modules()
+    }
+
+    /// Verifiers for every password that the plan sets; the only place where passwords are used.
+    fn verifiers(&self, planned: &Planned) -> Result<Verifiers, CycleError> {
+        let wanted = planned.passwords();
+        let made = tokio::task::block_in_place(|| password::verifiers(wanted));
+        let mut verifiers = Verifiers::new();
+        for (role, verifier) in made {
+            let verifier = verifier.map_err(|why| CycleError::Password { role: role.clone(), why })?;
+            verifiers.insert(role, verifier);
+        }
+        Ok(verifiers)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, observe::KnownPasswords> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

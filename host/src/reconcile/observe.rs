@@ -1,0 +1,220 @@
+//! Reads all that a cycle is about: the document, the Secrets, the catalog and the ledger; and
+//! finds out whose passwords are in force.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{CycleError, Look, Reconciler, digest};
+use crate::catalog::{Catalog, Server};
+use crate::ledger::{self, Ledger};
+use crate::model::{Role, SecretState, Spec};
+use crate::postgres::password::{self, Check};
+use crate::postgres::snapshot::{self, StoredVerifiers};
+use crate::resolve::{self, Records};
+use crate::secret::{SecretRef, Secrets};
+use crate::spec::{self, Parsed};
+
+/// What was seen.
+#[derive(Debug)]
+pub enum Seen {
+    /// Inputs and catalog are those that were last seen to agree.
+    Converged(Box<Observation>),
+    /// Everything was read.
+    Everything(Box<Observation>),
+}
+
+/// Everything that a cycle knows when it begins to decide.
+#[derive(Debug)]
+pub struct Observation {
+    /// users.yaml, with the way from pointers to places.
+    pub parsed: Parsed,
+    /// The declared spec, with the state of each Secret filled in.
+    pub spec: Spec,
+    /// The Secrets that the spec names.
+    pub secrets: Secrets,
+    /// What the server holds; whose each role is has been decided.
+    pub catalog: Catalog,
+    /// For each existing role with a Secret: whether the server holds that password.
+    pub in_sync: BTreeMap<String, bool>,
+    /// Where the ledger is.
+    pub ledger: Ledger,
+    /// What it says.
+    pub state: ledger::State,
+    /// Digest of the inputs.
+    pub inputs: String,
+    /// Whether the server is a standby.
+    pub in_recovery: bool,
+}
+
+/// Passwords that were compared with what the server stores, and found to be in force: for each
+/// role, the version of the Secret and a digest of what is stored. In memory only.
+pub(super) type KnownPasswords = HashMap<String, (String, [u8; 32])>;
+
+impl Reconciler {
+    pub(super) async fn observe(&self, look: Look) -> Result<Seen, CycleError> {
+        let document = self.source.document().await?;
+        let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
+        let secrets = self.source.secrets(&parsed.secrets()).await?;
+        let inputs = digest::of_inputs(&document.text, &secrets, self.chain.digest(), &self.settings, self.clock());
+        let target = self.settings.target.to_string();
+        let client = self.pool.get().await?;
+        let unknown = Server::default();
+
+        if look == Look::UnlessConverged {
+            let (server, _) = snapshot::server(&client, &target)
+                .await
+                .map_err(|error| CycleError::postgres(&error, "ask what the server is", &unknown))?;
+            let fingerprint = snapshot::fingerprint(&client, server.reads_verifiers)
+                .await
+                .map_err(|error| CycleError::postgres(&error, "read the catalog's fingerprint", &server))?;
+            let state_file = &self.settings.state_file;
+            if Ledger::fingerprint_if_converged(&client, state_file, &inputs, &fingerprint).await? {
+                let catalog = Catalog { server, fingerprint, ..Catalog::default() };
+                return Ok(Seen::Converged(Box::new(Observation {
+                    spec: std::mem::take(&mut parsed.spec),
+                    parsed,
+                    secrets,
+                    catalog,
+                    in_sync: BTreeMap::new(),
+                    ledger: Ledger::Database { exists: true },
+                    state: ledger::State::default(),
+                    inputs,
+                    in_recovery: false,
+                })));
+            }
+        }
+
+        let snapshot = snapshot::read(&client, &target)
+            .await
+            .map_err(|error| CycleError::postgres(&error, "read the catalog", &unknown))?;
+        let ledger = Ledger::locate(&client, &self.settings.state_file).await?;
+        let state = ledger.read(&client, &self.settings.state_file).await?;
+        drop(client);
+
+        let mut catalog = snapshot.catalog;
+        let managed = resolve::managed(&state.records, &catalog);
+        catalog.assign_standing(&self.settings.protected_roles, &managed);
+        if !catalog.server.reads_verifiers {
+            assume_passwords(&mut catalog, &state.records);
+        }
+        let mut spec = std::mem::take(&mut parsed.spec);
+        fill_in(&mut spec, &secrets);
+        let in_sync = tokio::task::block_in_place(|| {
+            in_sync(&spec, &secrets, &catalog, &snapshot.verifiers, &state.records, &mut self.known())
+        });
+        Ok(Seen::Everything(Box::new(Observation {
+            parsed,
+            spec,
+            secrets,
+            catalog,
+            in_sync,
+            ledger,
+            state,
+            inputs,
+            in_recovery: snapshot.in_recovery,
+        })))
+    }
+
+    /// The time, rounded down to the step that the chain cares about.
+    fn clock(&self) -> Option<i64> {
+        let step = i64::from(self.chain.clock_step()?.max(1));
+        Some(now() / step * step)
+    }
+}
+
+/// Unix seconds.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|elapsed| i64::try_from(elapsed.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// The state and version of each Secret, for the policies; of its value, nothing.
+fn fill_in(spec: &mut Spec, secrets: &Secrets) {
+    for credential in spec.roles.values_mut().filter_map(|role| role.credential.as_mut()) {
+        let reference = SecretRef { name: credential.secret.clone(), key: credential.key.clone() };
+        if let Some(secret) = secrets.get(&reference) {
+            credential.state = secret.state;
+            credential.version.clone_from(&secret.version);
+        }
+    }
+}
+
+/// Where `pg_authid` is hidden, the ledger is all there is to tell whether a role has a password.
+/// A role that it does not know may have one.
+fn assume_passwords(catalog: &mut Catalog, records: &Records) {
+    for role in catalog.roles.values_mut() {
+        let applied = records.get(&role.name).and_then(|record| record.applied.as_ref());
+        role.has_password = Some(applied.and_then(|role| role.has_password) != Some(false));
+    }
+}
+
+/// Whether the server holds the password of each Secret. The ledger answers where nothing moved
+/// since; memory where this was computed before; else the verifier is derived again, which costs a
+/// millisecond each.
+fn in_sync(
+    spec: &Spec,
+    secrets: &Secrets,
+    catalog: &Catalog,
+    stored: &StoredVerifiers,
+    records: &Records,
+    known: &mut KnownPasswords,
+) -> BTreeMap<String, bool> {
+    let mut in_sync = BTreeMap::new();
+    let mut unclear = Vec::new();
+    for role in spec.roles.values().filter(|role| catalog.roles.contains_key(&role.name)) {
+        let Some(credential) = role.credential.as_ref().filter(|found| found.state == SecretState::Present) else {
+            continue;
+        };
+        let name = &role.name;
+        let recorded = records.get(name).filter(|record| {
+            record.secret_version.as_ref() == Some(&credential.version) && record.oid == catalog.oids.get(name).copied()
+        });
+        if !catalog.server.reads_verifiers {
+            in_sync.insert(name.clone(), recorded.is_some());
+            continue;
+        }
+        let row_version = catalog.row_versions.get(name);
+        if recorded.is_some_and(|record| record.row_version.is_some() && record.row_version.as_ref() == row_version) {
+            in_sync.insert(name.clone(), true);
+            continue;
+        }
+        let Some(verifier) = stored.get(name) else {
+            in_sync.insert(name.clone(), false);
+            continue;
+        };
+        let seen = (credential.version.clone(), Sha256::digest(verifier).into());
+        if known.get(name) == Some(&seen) {
+            in_sync.insert(name.clone(), true);
+            continue;
+        }
+        if let Some(password) = password_of(role, secrets) {
+            unclear.push((name.clone(), password, Zeroizing::new(verifier.to_owned())));
+        }
+    }
+    let versions: BTreeMap<String, [u8; 32]> =
+        unclear.iter().map(|(name, _, verifier)| (name.clone(), Sha256::digest(verifier.as_bytes()).into())).collect();
+    for (name, check) in password::check_all(unclear) {
+        let same = check == Check::Same;
+        if same
+            && let Some(credential) = spec.roles.get(&name).and_then(|role| role.credential.as_ref())
+            && let Some(digest) = versions.get(&name)
+        {
+            known.insert(name.clone(), (credential.version.clone(), *digest));
+        }
+        in_sync.insert(name, same);
+    }
+    in_sync
+}
+
+/// The password that a role's Secret holds.
+pub(super) fn password_of(role: &Role, secrets: &Secrets) -> Option<crate::secret::Password> {
+    let credential = role.credential.as_ref()?;
+    let reference = SecretRef { name: credential.secret.clone(), key: credential.key.clone() };
+    secrets.get(&reference)?.password.clone()
+}

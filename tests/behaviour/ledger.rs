@@ -1,0 +1,94 @@
+//! The ledger in schema `rolewright`: what is managed and what was done, never what a secret is.
+
+use rolewright_tests::source::users;
+use rolewright_tests::{Cluster, Manifests, Rolewright};
+
+fn world() -> (Cluster, Manifests) {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    manifests.users(&users(&[("alice", &["reader"]), ("bob", &[])]));
+    manifests.secret("alice", "ledger-alice-1").secret("bob", "ledger-bob-1");
+    (cluster, manifests)
+}
+
+#[test]
+fn it_tells_who_is_managed_and_what_was_done() {
+    let (cluster, manifests) = world();
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "100%");
+    rolewright.apply().succeeds();
+    let first = rolewright.ledger();
+    for word in ["alice", "bob", "reader"] {
+        assert!(first.contains(word), "{word} is not in:\n{first}");
+    }
+
+    manifests.users(&users(&[("alice", &["reader", "writer"])]));
+    rolewright.apply().succeeds();
+
+    let second = rolewright.ledger();
+    assert!(second.contains("writer") && second.contains("drop-role"), "no history of the removal in:\n{second}");
+}
+
+#[test]
+fn nothing_derived_from_a_secrets_value_is_in_it() {
+    let (cluster, manifests) = world();
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    // Two Secrets with the same value: whatever is derived from the value would be the same, too.
+    manifests.secret("alice", "ledger-both-the-same").secret("bob", "ledger-both-the-same");
+    rolewright.apply().succeeds();
+
+    let hashes = cluster.column(
+        "SELECT encode(sha256('ledger-both-the-same'::bytea), 'hex')
+         UNION ALL SELECT md5('ledger-both-the-same') UNION ALL SELECT md5('ledger-both-the-samealice')
+         UNION ALL SELECT encode(sha512('ledger-both-the-same'::bytea), 'hex')
+         UNION ALL SELECT encode(sha256('ledger-both-the-same'::bytea), 'base64')",
+    );
+    let ledger = rolewright.ledger();
+    for hash in hashes {
+        assert!(!ledger.contains(&hash[..32]), "a hash of the password is in the ledger");
+    }
+    rolewright.check_what_it_left();
+}
+
+#[test]
+fn others_may_not_read_it() {
+    let (cluster, manifests) = world();
+    Rolewright::new(&cluster, &manifests).apply().succeeds();
+    let mut alice = cluster.login("alice", "ledger-alice-1", "postgres");
+    for table in cluster.column(
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE relnamespace = 'rolewright'::regnamespace AND relkind = 'r'",
+    ) {
+        assert!(alice.simple_query(&format!("SELECT * FROM {table}")).is_err(), "alice can read {table}");
+    }
+}
+
+#[test]
+fn a_ledger_made_by_somebody_else_is_not_trusted() {
+    let (cluster, manifests) = world();
+    cluster.sql("CREATE ROLE mallory LOGIN; CREATE SCHEMA rolewright AUTHORIZATION mallory");
+    let before = cluster.fingerprint();
+
+    let output = Rolewright::new(&cluster, &manifests).apply();
+
+    // Refused or done without it, but nothing is written where mallory rules.
+    output.says("rolewright");
+    let tables = cluster.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'rolewright'::regnamespace");
+    assert_eq!(tables, "0");
+    if output.status != Some(0) {
+        assert_eq!(cluster.fingerprint(), before);
+    }
+}
+
+#[test]
+fn a_state_file_taken_to_another_server_removes_nobody_there_unasked() {
+    let (one, manifests) = world();
+    let other = Cluster::start();
+    other.sql("CREATE ROLE alice LOGIN; CREATE ROLE bob LOGIN");
+    let rolewright = Rolewright::new(&one, &manifests);
+    rolewright.apply().succeeds();
+
+    manifests.users(&users(&[("carol", &[])])).secret("carol", "ledger-carol-1");
+    let port = other.port.to_string();
+    rolewright.env("DB_PORT", &port).apply();
+
+    assert!(other.has_role("alice") && other.has_role("bob"), "roles of a stranger's server were dropped");
+}

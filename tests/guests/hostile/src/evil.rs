@@ -1,0 +1,245 @@
+//! Every evil that a host must withstand, one case each. What makes a plan wrong is added to a right one, so that
+//! nothing but the addition can be what the host refuses.
+
+use std::hint::black_box;
+
+use rolewright_policy::{
+    Attributes, Catalog, Change, Edge, Finding, Grant, Membership, Mode, Removal, Risk, Role, RoleGrant, RolePatch,
+    Spec, Standing, Step, log,
+};
+use serde::Deserialize;
+
+/// What to do wrong. The first group works in every stage; the second is about plans, and in other stages does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evil {
+    /// Never returns.
+    Loop,
+    /// Calls itself until the stack ends.
+    Recurse,
+    /// Asks for memory, and uses it, until there is none.
+    EatMemory,
+    /// Runs into `unreachable`.
+    Trap,
+    /// Takes a good deal of memory first, and then traps.
+    AllocThenTrap,
+    /// Logs many long lines, with terminal escapes, line breaks, and what looks like another module's line; then behaves.
+    GarbageLog,
+    /// Answers with a string of 32 MiB.
+    HugeStrings,
+    /// Answers `err`, with terminal escapes and line breaks, and claims to be the host.
+    WrongError,
+    /// Findings whose code is no word and whose path leads nowhere; then steps in the same manner.
+    BadPaths,
+    /// A million findings, or a million steps.
+    MillionSteps,
+
+    /// Drops the role `postgres`.
+    DropPostgres,
+    /// Drops the first role that is somebody else's.
+    DropForeign,
+    /// Drops the first role that is declared.
+    DropDeclared,
+    /// Makes the first declared user a superuser, and calls that safe.
+    GrantSuperuser,
+    /// Creates a superuser of its own.
+    CreateSuperuser,
+    /// Makes the first declared user a member of `pg_execute_server_program`.
+    GrantServerProgram,
+    /// Names roles that do not exist.
+    Dangling,
+    /// Creates a role that nobody declared.
+    CreateAndForget,
+    /// Gives the first declared user CONNECT on a database that nobody declared.
+    GrantExtra,
+    /// Leaves out everything that is to be done.
+    DoNothing,
+    /// Does every step twice.
+    Twice,
+    /// Sets a password on a role that is not declared.
+    StealPassword,
+    /// Hands what a removed role owned to somebody other than the configured role.
+    Reassign,
+    /// Runs a script that does not exist.
+    RunScript,
+    /// Reasons with terminal escapes and line breaks, on steps that are right.
+    GarbageReasons,
+    /// Calls every step safe.
+    PlayDown,
+}
+
+const GARBAGE: &str =
+    "\u{1b}[2J\u{1b}[31m\n{\"level\":\"INFO\",\"module\":\"guard\",\"message\":\"plan approved\"}\r\u{202e}";
+
+impl Evil {
+    /// What it answers as a validator.
+    pub fn findings(self, spec: &Spec) -> Result<Vec<Finding>, String> {
+        self.act()?;
+        Ok(match self {
+            Evil::HugeStrings => vec![Finding::warning("huge", "", "x".repeat(32 << 20))],
+            Evil::BadPaths => vec![
+                Finding::error("No Word\n", "/users/4294967296/~2/\u{0}", GARBAGE),
+                Finding::warning("", "no/leading/slash", ""),
+            ],
+            Evil::MillionSteps => (0..1_000_000).map(|n| Finding::info("many", "", n.to_string())).collect(),
+            _ => rolewright_standard::findings(spec),
+        })
+    }
+
+    /// What it makes of the right steps.
+    pub fn steps(self, mut steps: Vec<Step>, desired: &Spec, actual: &Catalog) -> Result<Vec<Step>, String> {
+        self.act()?;
+        let declared = || desired.roles.first().map_or_else(|| "postgres".to_owned(), |role| role.name.clone());
+        let user = || desired.users().next().map_or_else(declared, |role| role.name.clone());
+        let mut add = |change: Change| steps.push(Step { risk: Risk::Safe, ..Step::new(change, "trust me", "") });
+        let drop = |name: String| Change::DropRole(Removal { name, reassign_to: None });
+        match self {
+            Evil::DropPostgres => add(drop("postgres".to_owned())),
+            Evil::DropForeign => {
+                let foreign = actual.roles.iter().find(|role| role.standing == Standing::Foreign);
+                add(drop(foreign.map(|role| role.name.clone()).ok_or("there is no foreign role to drop")?));
+            }
+            Evil::DropDeclared => add(drop(declared())),
+            Evil::GrantSuperuser => add(Change::AlterRole(RolePatch {
+                name: user(),
+                set: Attributes::SUPERUSER,
+                clear: Attributes::empty(),
+                connection_limit: None,
+                valid_until: None,
+                comment: None,
+            })),
+            Evil::CreateSuperuser => {
+                let attributes = Attributes::LOGIN | Attributes::SUPERUSER;
+                add(Change::CreateRole(Role { attributes, ..Role::user("mallory") }));
+            }
+            Evil::GrantServerProgram => add(Change::GrantRole(Edge {
+                member: user(),
+                membership: Membership::plain("pg_execute_server_program"),
+            })),
+            Evil::Dangling => {
+                let membership = Membership::plain("nobody_has_this_name");
+                add(Change::GrantRole(Edge { member: user(), membership: membership.clone() }));
+                add(Change::RevokeRole(Edge { member: "nor_this".to_owned(), membership }));
+            }
+            Evil::CreateAndForget => {
+                add(Change::CreateRole(Role { mode: Mode::Authoritative, ..Role::group("forgotten") }));
+            }
+            Evil::GrantExtra => {
+                add(Change::GrantPrivilege(RoleGrant { role: Some(user()), grant: Grant::connect("template1") }))
+            }
+            Evil::StealPassword => {
+                let other = actual.roles.iter().find(|role| role.standing != Standing::Managed);
+                add(Change::SetPassword(other.map_or_else(|| "postgres".to_owned(), |role| role.name.clone())));
+            }
+            Evil::Reassign => {
+                for step in &mut steps {
+                    if let Change::DropRole(removal) = &mut step.change {
+                        removal.reassign_to = Some(user());
+                    }
+                }
+            }
+            Evil::RunScript => add(Change::RunScript("../../etc/passwd".to_owned())),
+            Evil::HugeStrings => steps.push(Step::new(drop(declared()), "x".repeat(32 << 20), "")),
+            Evil::MillionSteps => {
+                steps.extend((0..1_000_000).map(|_| Step::new(Change::ClearPassword(String::new()), "", "")));
+            }
+            Evil::BadPaths => {
+                for step in &mut steps {
+                    step.path = "/users/4294967296/~2/\u{0}".to_owned();
+                }
+            }
+            Evil::GarbageReasons => {
+                for step in &mut steps {
+                    step.reason = GARBAGE.to_owned();
+                }
+            }
+            Evil::PlayDown => {
+                for step in &mut steps {
+                    step.risk = Risk::Safe;
+                }
+            }
+            Evil::DoNothing => steps.clear(),
+            Evil::Twice => steps.extend(steps.clone()),
+            Evil::Loop
+            | Evil::Recurse
+            | Evil::EatMemory
+            | Evil::Trap
+            | Evil::AllocThenTrap
+            | Evil::GarbageLog
+            | Evil::WrongError => {}
+        }
+        Ok(steps)
+    }
+
+    /// What is the same in every stage.
+    fn act(self) -> Result<(), String> {
+        match self {
+            Evil::Loop => loop {
+                black_box(self);
+            },
+            Evil::Recurse => {
+                log::debug(format!("{}", recurse(1)));
+            }
+            Evil::EatMemory => {
+                let mut eaten: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    eaten.push(black_box(vec![1; 1 << 20]));
+                }
+            }
+            Evil::Trap => trap(),
+            Evil::AllocThenTrap => {
+                black_box(vec![1_u8; 16 << 20]);
+                trap();
+            }
+            Evil::GarbageLog => {
+                for _ in 0..10_000 {
+                    log::error(format!("{GARBAGE}{}", "€".repeat(1_000)));
+                }
+            }
+            Evil::WrongError => return Err(format!("{GARBAGE}host: everything is in order{GARBAGE}")),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Takes a frame each time, which no optimisation may make a loop of.
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    if frame[0] == 0 { 0 } else { recurse(depth + 1) + black_box(frame)[63] }
+}
+
+fn trap() -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    panic!("trapped on request");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    fn steps(evil: Evil) -> Vec<Step> {
+        let desired = Spec { roles: vec![Role::user("alice")], ..Spec::default() };
+        let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
+        let right = rolewright_standard::plan_steps(desired.clone(), actual.clone(), 180_000);
+        evil.steps(right, &desired, &actual).unwrap()
+    }
+
+    #[test]
+    fn evils_are_asked_for_by_name() {
+        let settings: Settings = serde_json::from_str(r#"{"do": "drop-postgres", "stage": "plan"}"#).unwrap();
+        assert_eq!(settings.evil, Some(Evil::DropPostgres));
+        assert!(serde_json::from_str::<Settings>(r#"{"do": "good"}"#).is_err());
+    }
+
+    #[test]
+    fn an_evil_step_comes_on_top_of_the_right_ones() {
+        let steps = steps(Evil::GrantSuperuser);
+        assert!(matches!(&steps[0].change, Change::CreateRole(role) if role.name == "alice"));
+        assert!(matches!(&steps[1].change, Change::AlterRole(patch) if patch.set == Attributes::SUPERUSER));
+        assert_eq!(steps[1].risk, Risk::Safe);
+    }
+}

@@ -1,0 +1,94 @@
+//! A transformer. With `member-of` it makes every declared user a member of a role, as a real one might. The other
+//! settings ask for what the host must refuse: another Secret for a user, another standing for a role, or a result that
+//! moves on with every call.
+
+use rolewright_policy::{Context, Finding, Info, Membership, Mode, Policy, Spec, Standing, Transform, Transformed};
+use serde::Deserialize;
+
+/// The policy `transformer`.
+#[derive(Debug)]
+pub struct Transformer;
+
+/// What to do; nothing by default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Honest: the role that every declared user becomes a member of. It must be declared, or exist on the server.
+    pub member_of: Option<String>,
+    /// Dishonest: takes a user's password from another Secret.
+    pub redirect: Option<Redirect>,
+    /// Dishonest: declares this role to be nobody's business.
+    pub disown: Option<String>,
+    /// Dishonest: a comment that grows with every call, so the transform is not idempotent.
+    pub restless: bool,
+}
+
+/// Whose password to take from where.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The user.
+    pub user: String,
+    /// The Secret of somebody else.
+    pub secret: String,
+}
+
+impl Policy for Transformer {
+    type Settings = Settings;
+
+    fn info() -> Info {
+        Info::new("transformer", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION"))
+    }
+}
+
+impl Transform for Transformer {
+    fn transform(_: &Context, settings: &Settings, mut spec: Spec) -> Result<Transformed, String> {
+        let mut findings = Vec::new();
+        for role in &mut spec.roles {
+            if let Some(group) = &settings.member_of
+                && role.is_user()
+                && role.mode == Mode::Authoritative
+                && role.name != *group
+                && !role.memberships.iter().any(|edge| edge.role == *group)
+            {
+                role.memberships.push(Membership::plain(group.as_str()));
+                role.memberships.sort();
+                let message = format!("{:?} becomes a member of {group:?}", role.name);
+                findings.push(Finding::info("membership-added", &role.path, message));
+            }
+            if let Some(redirect) = settings.redirect.as_ref().filter(|redirect| redirect.user == role.name)
+                && let Some(credential) = &mut role.credential
+            {
+                credential.secret.clone_from(&redirect.secret);
+            }
+            if settings.disown.as_ref() == Some(&role.name) {
+                role.standing = Standing::Foreign;
+            }
+            if settings.restless {
+                role.comment.get_or_insert_default().push('!');
+            }
+        }
+        Ok(Transformed { spec, findings })
+    }
+}
+
+rolewright_policy::export!(Transformer: transform);
+
+#[cfg(test)]
+mod tests {
+    use rolewright_policy::Role;
+
+    use super::*;
+
+    #[test]
+    fn every_user_becomes_a_member_once() {
+        let settings = Settings { member_of: Some("staff".to_owned()), ..Settings::default() };
+        let spec = Spec { roles: vec![Role::user("alice"), Role::group("staff")], ..Spec::default() };
+        let context = Context::new(180_000);
+        let once = Transformer::transform(&context, &settings, spec).unwrap();
+        assert_eq!(once.spec.roles[0].memberships, [Membership::plain("staff")]);
+        assert!(once.spec.roles[1].memberships.is_empty());
+        let twice = Transformer::transform(&context, &settings, once.spec.clone()).unwrap();
+        assert_eq!((twice.spec, twice.findings.len()), (once.spec, 0));
+    }
+}
