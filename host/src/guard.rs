@@ -320,14 +320,18 @@ fn powers(
         }
         let old = had.of(name);
         for power in has.of(name).difference(&old) {
-            if !allowed.contains(&power.to_lowercase()) {
-                violations.push(Violation {
-                    rule: "power-raised",
-                    message: format!(
-                        "{name:?} would come to {power}, which is not in ALLOWED_POWERS; add it there if that is what you want"
-                    ),
-                });
+            if allowed.contains(&power.to_lowercase()) {
+                continue;
             }
+            let through = role.memberships.iter().find(|edge| has.of(&edge.role).contains(power));
+            let through = through.map(|edge| format!(" through {:?}", edge.role)).unwrap_or_default();
+            violations.push(Violation {
+                rule: "power-raised",
+                message: format!(
+                    "{name:?} would come to {power}{through}, which is not in ALLOWED_POWERS; add it there if that is \
+                     what you want"
+                ),
+            });
         }
     }
 }
@@ -384,10 +388,13 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         let loses = match &step.change {
             Change::DropRole { .. } => true,
             Change::AlterRole(patch) => patch.clear.contains(Attributes::LOGIN),
-            // Who had a database to connect to, and has none any more.
+            // Who had a database to connect to, or a role to use, and has none any more.
             Change::RevokePrivilege { .. } => {
                 found.databases().next().is_some()
                     && resolved.desired.get(name).is_some_and(|wanted| wanted.databases().next().is_none())
+            }
+            Change::RevokeRole { .. } => {
+                resolved.desired.get(name).is_some_and(|wanted| wanted.memberships.is_empty())
             }
             _ => false,
         };

@@ -164,7 +164,8 @@ fn a_database_privilege_granted_by_hand_is_revoked() {
 #[test]
 fn a_privilege_that_somebody_else_granted_is_revoked_too() {
     let cluster = Cluster::start();
-    cluster.sql("CREATE DATABASE delegated; CREATE ROLE chief");
+    cluster.sql("CREATE DATABASE delegated");
+    cluster.sql("CREATE ROLE chief");
     cluster.sql("GRANT CONNECT ON DATABASE delegated TO chief WITH GRANT OPTION");
     let manifests = Manifests::new();
     manifests.users(&users(&[("alice", &[])])).secret("alice", PASSWORD);

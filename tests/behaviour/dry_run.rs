@@ -13,7 +13,8 @@ fn messages(log: &[Value]) -> Vec<String> {
 #[test]
 fn it_says_what_it_would_do_in_exactly_these_lines() {
     let cluster = Cluster::start();
-    cluster.sql("CREATE DATABASE myapp; CREATE ROLE bob LOGIN; CREATE ROLE developer; CREATE ROLE read_only");
+    cluster.sql("CREATE DATABASE myapp");
+    cluster.sql("CREATE ROLE bob LOGIN; CREATE ROLE developer; CREATE ROLE read_only");
     let manifests = Manifests::new();
     manifests.users(
         "users:
@@ -56,7 +57,7 @@ fn apply_with_dry_run_changes_nothing_either() {
     let rolewright = Rolewright::new(&cluster, &manifests).env("DRY_RUN", "true");
     let before = cluster.fingerprint();
 
-    rolewright.apply().succeeds();
+    rolewright.apply().succeeds().says("alice");
 
     assert_eq!(cluster.fingerprint(), before);
 }

@@ -41,7 +41,7 @@ struct World {
 impl World {
     fn new() -> World {
         let cluster = Cluster::start();
-        cluster.sql("CREATE ROLE stranger LOGIN; CREATE DATABASE myapp_of_nobody");
+        cluster.sql("CREATE ROLE stranger LOGIN");
         let manifests = Manifests::new();
         manifests.users(&users(&[("alice", &["reader"]), ("bob", &["reader"])]));
         manifests.secret("alice", "hostile-modules-alice").secret("bob", "hostile-modules-bob");

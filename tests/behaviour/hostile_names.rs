@@ -182,7 +182,7 @@ fn what_is_printed_about_them_is_one_line_without_control_characters() {
     let rolewright = Rolewright::new(&cluster, &manifests);
     for arguments in [["plan", "--format", "text"], ["plan", "--format", "markdown"]] {
         let output = rolewright.command(&arguments);
-        output.succeeds();
+        output.succeeds().says("cba");
         for forbidden in ['\u{1b}', '\u{202e}'] {
             assert!(!output.stdout.contains(forbidden), "{arguments:?} prints {forbidden:?} as it is");
         }

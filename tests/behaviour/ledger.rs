@@ -35,6 +35,7 @@ fn nothing_derived_from_a_secrets_value_is_in_it() {
     // Two Secrets with the same value: whatever is derived from the value would be the same, too.
     manifests.secret("alice", "ledger-both-the-same").secret("bob", "ledger-both-the-same");
     rolewright.apply().succeeds();
+    assert!(rolewright.ledger().contains("alice"));
 
     let hashes = cluster.column(
         "SELECT encode(sha256('ledger-both-the-same'::bytea), 'hex')
@@ -85,6 +86,7 @@ fn a_state_file_taken_to_another_server_removes_nobody_there_unasked() {
     other.sql("CREATE ROLE alice LOGIN; CREATE ROLE bob LOGIN");
     let rolewright = Rolewright::new(&one, &manifests);
     rolewright.apply().succeeds();
+    assert!(rolewright.state().get("alice").is_some());
 
     manifests.users(&users(&[("carol", &[])])).secret("carol", "ledger-carol-1");
     let port = other.port.to_string();

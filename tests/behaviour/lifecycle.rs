@@ -222,8 +222,10 @@ fn roles_of_others_are_never_touched() {
     manifests.secret("alice", "lifecycle-alice-12").secret("bob", "lifecycle-bob-12");
     let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "100%");
     rolewright.apply().succeeds();
+    assert!(cluster.has_role("alice"));
     manifests.users(&users(&[("bob", &[])]));
     rolewright.apply().succeeds();
+    assert!(!cluster.has_role("alice"));
 
     assert_eq!(of_strangers(), before);
     assert_eq!(cluster.memberships("stranger"), ["elsewhere"]);

@@ -36,6 +36,7 @@ fn an_unchanged_password_is_not_sent_again() {
     rolewright.apply().succeeds();
     let row = || (cluster.attribute("alice", "xmin"), cluster.attribute("alice", "rolpassword"));
     let before = row();
+    assert!(!before.1.is_empty(), "there is no password to begin with");
 
     // Written again with the same value: a new version, the same password.
     manifests.secret("alice", "passwords-unchanged");
@@ -56,6 +57,7 @@ fn other_changes_of_a_user_leave_her_password_alone() {
 
     manifests.users(&users(&[("alice", &["staff", "board"])]));
     rolewright.apply().succeeds();
+    assert_eq!(cluster.memberships("alice"), ["board", "staff"]);
 
     assert_eq!(cluster.attribute("alice", "rolpassword"), before);
 }
@@ -238,9 +240,11 @@ fn a_verifier_of_the_same_password_that_somebody_else_made_is_kept() {
     cluster.sql("CREATE ROLE alice LOGIN PASSWORD 'passwords-same-by-hand'");
     let before = cluster.attribute("alice", "rolpassword");
     let manifests = Manifests::new();
-    manifests.users("users:\n  - username: alice\n").secret("alice", "passwords-same-by-hand");
+    manifests.users(&users(&[("alice", &["staff"])])).secret("alice", "passwords-same-by-hand");
 
     Rolewright::new(&cluster, &manifests).apply().succeeds();
+
+    assert_eq!(cluster.memberships("alice"), ["staff"]);
 
     assert_eq!(cluster.attribute("alice", "rolpassword"), before);
 }

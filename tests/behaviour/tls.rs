@@ -16,7 +16,9 @@ fn plan(cluster: &Cluster, host: &str, mode: &str, authority: Option<&str>) -> O
         fs::write(&path, pem).unwrap();
         rolewright = rolewright.env("DB_SSLROOTCERT", path.to_str().unwrap());
     }
-    rolewright.plan()
+    let output = rolewright.plan();
+    assert!(!(output.stdout.clone() + &output.stderr).is_empty(), "it says nothing at all");
+    output
 }
 
 #[test]

@@ -144,7 +144,11 @@ impl Ledger {
         let state = match self {
             Ledger::Database { exists: true } => database::read(client).await?,
             Ledger::Database { exists: false } => None,
-            Ledger::File(path) => file::read(path)?,
+            Ledger::File(path) => {
+                // Both are kept together; one that cannot be read is never taken for an empty one.
+                state_file::read(state_file)?;
+                file::read(path)?
+            }
         };
         match state {
             Some(state) => Ok(state),
@@ -166,7 +170,10 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         let converged = match database::converged(client).await? {
             Some(converged) => Some(converged),
-            None => file::read(&file::beside(state_file))?.and_then(|state| state.converged),
+            None => {
+                state_file::read(state_file)?;
+                file::read(&file::beside(state_file))?.and_then(|state| state.converged)
+            }
         };
         Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))
     }

@@ -56,7 +56,7 @@ pub fn read(path: &Path) -> Result<Entries, LedgerError> {
     }
     let text = fs::read_to_string(path).map_err(failed)?;
     if text.trim().is_empty() {
-        return Ok(Entries::new());
+        return Err(unreadable("it is empty; if nothing is managed yet, remove the file".into()));
     }
     serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))
 }

@@ -53,6 +53,23 @@ pub struct ServerError {
 }
 
 impl ServerError {
+    /// For what the server accepted and did not do: it only warns about a GRANT or REVOKE that the
+    /// controller's role has no right to.
+    pub fn without_effect(role: &str, differences: &[String], controller: &str) -> ServerError {
+        ServerError {
+            attempted: format!("bring {role:?} to its declared state"),
+            sqlstate: None,
+            message: format!("every statement was accepted, and yet {role:?} {}", differences.join(", ")),
+            detail: None,
+            hint: None,
+            explanation: format!("PostgreSQL only warns where {controller:?} has no right to grant or revoke something"),
+            help: format!(
+                "let {controller:?} own the database, or give it the privilege WITH GRANT OPTION or the role WITH ADMIN OPTION"
+            ),
+            transient: false,
+        }
+    }
+
     /// Explains a failure of the PostgreSQL client.
     pub fn new(error: &tokio_postgres::Error, attempt: &Attempt<'_>) -> ServerError {
         let transient = retry::is_transient(error);

@@ -67,7 +67,8 @@ pub async fn read(client: &Client, target: &str) -> Result<Snapshot, Error> {
     }
 }
 
-async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapshot, Error> {
+/// The same within the caller's transaction: what it has changed so far shows.
+pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapshot, Error> {
     let (server, in_recovery) = server(client, target).await?;
     let roles_sql = if server.reads_verifiers {
         include_str!("queries/roles.sql")

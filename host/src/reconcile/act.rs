@@ -14,7 +14,9 @@ use crate::guard::GuardedPlan;
 use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
 use crate::model::{Role, Severity, Standing};
 use crate::plan::Change;
+use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
+use crate::postgres::explain::ServerError;
 use crate::postgres::removal::{self, Removals};
 use crate::postgres::{retry, snapshot};
 use crate::resolve::{Kind, Origin, Record, Records};
@@ -32,7 +34,12 @@ impl Reconciler {
     pub(super) async fn act(&self, planned: Planned) -> Result<Outcome, CycleError> {
         let started = Instant::now();
         let plan = match &planned.verdict {
-            Verdict::Pass(plan) if !planned.converged => plan,
+            Verdict::Pass(_) if planned.converged => {
+                let report = Report::applied(planned, Vec::new(), 0);
+                self.write_state_file(&report)?;
+                return Ok(Outcome::Done(report));
+            }
+            Verdict::Pass(plan) => plan,
             _ => return Ok(Outcome::Done(Report::untouched(planned))),
         };
         self.may_act(&planned)?;
@@ -147,6 +154,7 @@ impl Reconciler {
             let result = apply::one_by_one(client, plan, &renderer, verifiers).await;
             failed = self.attempt(result, planned, "apply the plan role by role")?;
         }
+        failed.extend(self.verify(client, planned, &failed).await?);
         without_failed(update, planned, &failed);
         if failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
@@ -156,6 +164,39 @@ impl Reconciler {
         ledger.write(client, update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
         Ok(Some(failed))
+    }
+
+    /// A superuser's statements do what they say. For anyone else PostgreSQL may accept a GRANT and
+    /// do nothing but warn, so the outcome is read and compared before it is recorded.
+    async fn verify(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        failed: &[Failed],
+    ) -> Result<Vec<Failed>, CycleError> {
+        let server = &planned.observation.catalog.server;
+        if server.superuser || planned.plan.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = snapshot::read_in_transaction(client, &server.target).await;
+        let roles = self.attempt(read, planned, "compare the outcome with the plan")?.catalog.roles;
+        let known: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
+        let mut more = Vec::new();
+        for name in planned.resolved.in_scope.iter().filter(|name| !known.contains(name.as_str())) {
+            let (Some(made), Some(wanted)) = (roles.get(name), planned.resolved.desired.get(name)) else { continue };
+            let mut made = made.clone();
+            // Hidden from who may not read pg_authid.
+            made.has_password = wanted.has_password;
+            let mut wanted = wanted.clone();
+            wanted.memberships.retain(|edge| !planned.resolved.removable.contains(&edge.role));
+            made.memberships.retain(|edge| !planned.resolved.removable.contains(&edge.role));
+            let differences = compare(&made, &wanted, server.has_membership_options());
+            if !differences.is_empty() {
+                let error = ServerError::without_effect(name, &differences, &server.current_user);
+                more.push(Failed { role: name.clone(), steps: steps_of(planned, name), error });
+            }
+        }
+        Ok(more)
     }
 
     async fn is_fresh(&self, client: &Client, planned: &Planned) -> Result<bool, CycleError> {
@@ -213,7 +254,7 @@ impl Reconciler {
         client: &Client,
         planned: &Planned,
         removals: &Removals,
-        errors: &BTreeMap<String, crate::postgres::explain::ServerError>,
+        errors: &BTreeMap<String, ServerError>,
         ledger: &mut Ledger,
         clean: bool,
     ) -> Result<Update, CycleError> {
@@ -281,7 +322,11 @@ impl Reconciler {
 
     fn write_state_file(&self, report: &Report) -> Result<(), CycleError> {
         let path = &self.settings.state_file;
-        let before = state_file::read(path).unwrap_or_default();
+        let before = state_file::read(path).unwrap_or_else(|error| {
+            // Only a copy of what the ledger knows: where there is no other, the cycle ended earlier.
+            tracing::warn!("{error}; it is replaced");
+            state_file::Entries::new()
+        });
         state_file::write(path, &report.state_file(&before))?;
         Ok(())
     }

@@ -19,6 +19,7 @@ mod report;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -78,6 +79,7 @@ pub struct Reconciler {
     settings: Settings,
     metrics: Arc<Metrics>,
     known: Mutex<observe::KnownPasswords>,
+    told_of_ledger: AtomicBool,
 }
 
 impl Reconciler {
@@ -89,7 +91,7 @@ impl Reconciler {
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Reconciler {
-        Reconciler { source, pool, chain, settings, metrics, known: Mutex::default() }
+        Reconciler { source, pool, chain, settings, metrics, known: Mutex::default(), told_of_ledger: AtomicBool::new(false) }
     }
 
     /// Reads everything, lets the policies decide, and judges what they propose. Changes nothing.

@@ -2,6 +2,7 @@
 //! finds out whose passwords are in force.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
@@ -13,6 +14,7 @@ use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
 use crate::postgres::password::{self, Check};
 use crate::postgres::snapshot::{self, StoredVerifiers};
+use crate::printable;
 use crate::resolve::{self, Records};
 use crate::secret::{SecretRef, Secrets};
 use crate::spec::{self, Parsed};
@@ -91,6 +93,7 @@ impl Reconciler {
             .await
             .map_err(|error| CycleError::postgres(&error, "read the catalog", &unknown))?;
         let ledger = Ledger::locate(&client, &self.settings.state_file).await?;
+        self.tell_of_ledger(&ledger, &snapshot.catalog.server);
         let state = ledger.read(&client, &self.settings.state_file).await?;
         drop(client);
 
@@ -116,6 +119,22 @@ impl Reconciler {
             inputs,
             in_recovery: snapshot.in_recovery,
         })))
+    }
+
+    /// Once, in words: what a controller without the right to make a schema has to live with.
+    fn tell_of_ledger(&self, ledger: &Ledger, server: &Server) {
+        if let Ledger::File(path) = ledger
+            && !self.told_of_ledger.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "role {} may not create the schema \"rolewright\" in database {}: the state file {} serves alone, with {} \
+                 beside it; keep both on a volume that outlives this process",
+                printable::name(&server.current_user),
+                printable::name(&self.settings.target.database),
+                self.settings.state_file.display(),
+                path.display()
+            );
+        }
     }
 
     /// The time, rounded down to the step that the chain cares about.

@@ -279,7 +279,7 @@ impl Inner {
         let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|cause| io_error(&path, cause))?;
         if bytes.len() > MAX_BYTES {
-            return Err(malformed(format!("the file is larger than {MAX_BYTES} bytes; split it")));
+            return Err(malformed(format!("the file is larger than 1 MiB ({MAX_BYTES} bytes); split it")));
         }
         let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

@@ -164,7 +164,7 @@ async fn what_makes_the_source_doubtful_is_an_error_that_says_where() {
     insta::assert_snapshot!(place.refusal().await, @"z.yaml:2:5: not valid YAML: mapping values are not allowed in this context");
 
     let place = Place::with(&[("a.yaml", MAP), ("z.yaml", &" ".repeat((1 << 20) + 1))]);
-    insta::assert_snapshot!(place.refusal().await, @"z.yaml: the file is larger than 1048576 bytes; split it");
+    insta::assert_snapshot!(place.refusal().await, @"z.yaml: the file is larger than 1 MiB (1048576 bytes); split it");
 
     let place = Place::with(&[("a.yaml", MAP)]);
     fs::write(place.0.join("z.yaml"), b"a: \xff").unwrap();

@@ -224,7 +224,9 @@ impl Line<'_> {
         // Some messages are written in lines; what follows the first is indented.
         let message = self.message.lines().map(printable::line).collect::<Vec<_>>().join("\n    ");
         let mut line = format!("{} {level} {message}", paint("2", &time));
-        for (name, value) in &self.fields {
+        // The summary's words for people say all that its fields do.
+        let fields = self.fields.iter().filter(|_| self.module != "telemetry::summary");
+        for (name, value) in fields {
             let value = match value {
                 Value::String(text) if is_word(text) => text.clone(),
                 // JSON has escaped what is below a space already.
