@@ -165,7 +165,7 @@ fn a_policy_is_inspected_without_being_trusted() {
     ] {
         let module = guests::build(package);
         let output = rolewright.command(&["policy", "inspect", module.to_str().unwrap()]);
-        output.succeeds().says(name).says(version).says("0.1.0").says(&guests::sha256(&module)).mentions("log");
+        output.succeeds().says(name).says(version).says("0.1.0").says(&guests::sha256(&module)).mentions("imports");
         for stage in stages {
             output.mentions(stage);
         }

@@ -151,7 +151,7 @@ fn sql_of_changes_and_removals_piped_into_psql_gives_the_same_roles() {
     }
     let manifests = Manifests::new();
     manifests.users("users:\n  - username: alice\n    roles: [analyst]\n    password: none\n");
-    let rolewright = Rolewright::new(&one, &manifests).env("MAX_DELETIONS", "100%");
+    let rolewright = Rolewright::new(&one, &manifests).env("MAX_DELETIONS", "10");
     let name = "Robert'); DROP";
     let managed = json!({ name: { "username": name, "database": "postgres", "roles": [], "privileges": null } });
     std::fs::write(rolewright.state_file(), managed.to_string()).unwrap();

@@ -243,9 +243,7 @@ impl Cluster {
 
     /// Runs the real psql as superuser over the socket, with a script on standard input.
     pub fn psql(&self, database: &str, script: &str) -> Output {
-        let beside = postgres_bin().join("psql");
-        let psql = if beside.is_file() { beside } else { PathBuf::from("psql") };
-        let mut child = Command::new(psql)
+        let mut child = Command::new(psql())
             .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-p"])
             .arg(self.port.to_string())
             .arg("-h")
@@ -259,6 +257,14 @@ impl Cluster {
         std::io::Write::write_all(&mut stdin, script.as_bytes()).expect("psql reads its input");
         drop(stdin);
         child.wait_with_output().expect("psql ends")
+    }
+
+    /// Whether the real psql, and so libpq, can log in over TCP with a password.
+    pub fn psql_login(&self, user: &str, password: &str, database: &str) -> bool {
+        let port = self.port.to_string();
+        let arguments = ["-X", "-w", "-h", "127.0.0.1", "-p", &port, "-U", user, "-d", database, "-c", "SELECT 1"];
+        let output = Command::new(psql()).args(arguments).env("PGPASSWORD", password).output();
+        output.expect("psql is installed (package postgresql-client)").status.success()
     }
 
     /// Whether a TCP connection is accepted at all.
@@ -301,6 +307,12 @@ fn template() -> &'static Path {
         assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
         data
     })
+}
+
+/// The server's own psql, or the one on PATH.
+fn psql() -> PathBuf {
+    let beside = postgres_bin().join("psql");
+    if beside.is_file() { beside } else { PathBuf::from("psql") }
 }
 
 /// A command that runs as somebody whom PostgreSQL accepts.

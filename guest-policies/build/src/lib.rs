@@ -88,7 +88,7 @@ impl Error {
 /// name of the package. Returns the path of the component.
 ///
 /// Works from a build script, while cargo holds the lock of its target directory: what is compiled goes to a directory
-/// `guests` of its own beside it, which all callers share. A file that would not change is left as it is, so whoever
+/// `guests` of its own beside it, which all callers share. A component that would not change is left as it is, so whoever
 /// includes it is not rebuilt.
 ///
 /// # Errors
@@ -113,12 +113,19 @@ pub fn rerun_if_changed<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) {
     }
 }
 
-/// Where cargo puts what it compiles: beside the profile directories of the target directory that `out_dir` lies in, or
-/// in `out_dir` itself if that is nowhere in one.
+/// Where cargo puts what it compiles: beside the profile directories of the target directory that we were compiled into
+/// or that `out_dir` lies in, or else in `out_dir` itself.
 fn guests_directory(out_dir: &Path) -> PathBuf {
-    // Cargo marks every target directory with this file, so that backups skip it.
-    let target = out_dir.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    let program = std::env::current_exe().unwrap_or_default();
+    let target =
+        program.ancestors().skip(1).chain(out_dir.ancestors()).find(|directory| is_target_directory(directory));
     target.unwrap_or(out_dir).join("guests")
+}
+
+/// Cargo marks a target directory that it created with a note for backup programs, and leaves in each, created or found,
+/// what it knows of the compiler.
+fn is_target_directory(directory: &Path) -> bool {
+    ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|file| directory.join(file).is_file())
 }
 
 /// Turns a core module into a component, by the description of its world that the SDK's macros left in it.
