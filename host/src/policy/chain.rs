@@ -14,7 +14,7 @@ use super::engine::Runtime;
 use super::error::{ChainError, Failure, LoadError, PolicyError};
 use super::limits::{Budget, Limits, entries_of_databases, entries_of_roles, entries_of_spec};
 use super::load::{self, Description, Linked};
-use super::recheck::recheck;
+use super::recheck::{Difference, recheck};
 use super::{Context, Observer, Stage, Verdict, WIT_VERSION};
 use crate::model::{Database, Finding, Role, Severity, Spec};
 use crate::plan::{Change, Proposal, Step};
@@ -163,29 +163,19 @@ impl Chain {
     /// The first module that fails, or that changes what it may not change.
     pub fn transform(&self, context: &Context, spec: Spec) -> Result<Transformed, PolicyError> {
         let mut result = Transformed { spec, findings: Vec::new(), touched: BTreeMap::new() };
-        for module in &self.modules {
-            let Some(indices) = &module.linked.transform else { continue };
-            let before = &result.spec;
-            let said = module.ask(self, Stage::Transform, entries_of_spec(before), |store, instance| {
-                let labels: Vec<_> = convert::labels(&context.labels).collect();
-                let context = convert::context(context, &labels, module.clock_step());
-                let mut lists = Lists::default();
-                lists.add_roles(&before.roles);
-                lists.add_databases(&before.databases);
-                let outgoing = lists.spec(before);
-                indices.load(&mut *store, instance)?.call_transform(
-                    store,
-                    context,
-                    &module.settings,
-                    outgoing.as_spec(),
-                )
-            })?;
-            let (after, mut findings, difference) = said.accept(|incoming, outcome| {
-                let after = incoming.spec(outcome.spec)?;
-                let difference = recheck(&module.info.name, before, &after).map_err(Failure::BadOutput)?;
-                Ok((after, incoming.findings(outcome.findings)?, difference))
-            })?;
-            result.findings.append(&mut findings);
+        for module in self.modules.iter().filter(|module| module.linked.transform.is_some()) {
+            let Some((after, findings, difference)) = self.transform_once(module, context, &result.spec)? else {
+                continue;
+            };
+            // One that moves on from its own result would change PostgreSQL in every cycle.
+            if after != result.spec
+                && let Some((again, ..)) = self.transform_once(module, context, &after)?
+                && again != after
+            {
+                let why = "it is not idempotent: it changes its own result again when asked a second time".to_owned();
+                return Err(module.callee.error(Stage::Transform, Failure::BadOutput(why)));
+            }
+            result.findings.extend(findings);
             result.findings.extend(difference.removed);
             for role in difference.touched {
                 result.touched.entry(role).or_default().push(module.info.name.clone());
@@ -193,6 +183,30 @@ impl Chain {
             result.spec = after;
         }
         Ok(result)
+    }
+
+    /// One call of one transform, its result checked. `None`: the module does not transform.
+    fn transform_once(
+        &self,
+        module: &Module,
+        context: &Context,
+        before: &Spec,
+    ) -> Result<Option<(Spec, Vec<Finding>, Difference)>, PolicyError> {
+        let Some(indices) = &module.linked.transform else { return Ok(None) };
+        let said = module.ask(self, Stage::Transform, entries_of_spec(before), |store, instance| {
+            let labels: Vec<_> = convert::labels(&context.labels).collect();
+            let context = convert::context(context, &labels, module.clock_step());
+            let mut lists = Lists::default();
+            lists.add_roles(&before.roles);
+            lists.add_databases(&before.databases);
+            let outgoing = lists.spec(before);
+            indices.load(&mut *store, instance)?.call_transform(store, context, &module.settings, outgoing.as_spec())
+        })?;
+        said.accept(|incoming, outcome| {
+            let after = incoming.spec(outcome.spec)?;
+            let difference = recheck(&module.info.name, before, &after).map_err(Failure::BadOutput)?;
+            Ok(Some((after, incoming.findings(outcome.findings)?, difference)))
+        })
     }
 
     /// Asks the planner which changes lead from `actual` to `desired`.
