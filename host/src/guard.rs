@@ -8,12 +8,15 @@
 //! 4. replayed over the catalog it ends exactly at the desired state;
 //! 5. it takes access from no more users than allowed: beyond that it is held until approved.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::model::{Attributes, Role};
-use crate::plan::{Change, Plan, Step, replay};
+use crate::plan::replay::{self, Roles};
+use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
 
 /// Attributes that nobody gets unless they are allowed by name.
@@ -46,12 +49,12 @@ pub struct Bounds {
 
 /// A plan that the guard let through.
 #[derive(Debug, Clone)]
-pub struct GuardedPlan(Plan);
+pub struct GuardedPlan(Arc<Plan>);
 
 impl GuardedPlan {
-    /// The plan without steps, which needs no judge.
-    pub fn empty(digest: String) -> GuardedPlan {
-        GuardedPlan(Plan { digest, ..Plan::default() })
+    /// A plan without steps needs no judge; what steps it may have are left out.
+    pub fn empty(plan: Arc<Plan>) -> GuardedPlan {
+        if plan.is_empty() { GuardedPlan(plan) } else { GuardedPlan(Arc::default()) }
     }
 
     /// The plan.
@@ -139,7 +142,7 @@ pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
 }
 
 /// Judges a plan made by the module `by`.
-pub fn judge(plan: Plan, by: &str, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Judgement {
+pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Judgement {
     let mut violations = Vec::new();
     let most = most_steps(resolved, catalog);
     if plan.steps.len() > most {
@@ -177,11 +180,11 @@ pub fn judge(plan: Plan, by: &str, resolved: &Resolved, catalog: &Catalog, bound
                 Some(_) => format!("{why}; the digest that was approved is that of another plan"),
                 None => why,
             };
-            Judgement::Held(Held { why, digest: plan.digest })
+            Judgement::Held(Held { why, digest: plan.digest.clone() })
         }
         None if bounds.approved.as_ref().is_some_and(|approved| *approved != plan.digest) => Judgement::Held(Held {
             why: "the digest that was approved is that of another plan".into(),
-            digest: plan.digest,
+            digest: plan.digest.clone(),
         }),
         _ => Judgement::Pass(GuardedPlan(plan)),
     }
@@ -283,7 +286,7 @@ fn invalid_name(name: &str) -> Option<&'static str> {
 }
 
 /// Rule 4, the other half: roles that the spec does not speak of are as before.
-fn untouched(catalog: &Catalog, after: &BTreeMap<String, Role>, resolved: &Resolved, violations: &mut Vec<Violation>) {
+fn untouched(catalog: &Catalog, after: &Roles<'_>, resolved: &Resolved, violations: &mut Vec<Violation>) {
     for name in after.keys() {
         if !catalog.roles.contains_key(name) && !resolved.desired.contains_key(name) {
             violations.push(Violation {
@@ -306,7 +309,7 @@ fn untouched(catalog: &Catalog, after: &BTreeMap<String, Role>, resolved: &Resol
 /// and the strong predefined roles among them.
 fn powers(
     before: &BTreeMap<String, Role>,
-    after: &BTreeMap<String, Role>,
+    after: &Roles<'_>,
     allowed: &BTreeSet<String>,
     violations: &mut Vec<Violation>,
 ) {
@@ -337,13 +340,13 @@ fn powers(
 }
 
 /// What roles can reach through memberships, each computed once.
-struct Reach<'a> {
-    roles: &'a BTreeMap<String, Role>,
+struct Reach<'a, R> {
+    roles: &'a BTreeMap<String, R>,
     known: BTreeMap<&'a str, BTreeSet<&'static str>>,
 }
 
-impl<'a> Reach<'a> {
-    fn new(roles: &'a BTreeMap<String, Role>) -> Self {
+impl<'a, R: Borrow<Role>> Reach<'a, R> {
+    fn new(roles: &'a BTreeMap<String, R>) -> Self {
         Reach { roles, known: BTreeMap::new() }
     }
 
@@ -366,7 +369,7 @@ impl<'a> Reach<'a> {
             if let Some(strong) = STRONG_ROLES.iter().find(|strong| **strong == current) {
                 powers.insert(*strong);
             }
-            let Some(role) = roles.get(current) else { continue };
+            let Some(role) = roles.get(current).map(Borrow::borrow) else { continue };
             powers.extend((role.attributes & STRONG_ATTRIBUTES).keywords());
             for edge in &role.memberships {
                 if seen.insert(&edge.role) {
@@ -393,9 +396,7 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
                 found.databases().next().is_some()
                     && resolved.desired.get(name).is_some_and(|wanted| wanted.databases().next().is_none())
             }
-            Change::RevokeRole { .. } => {
-                resolved.desired.get(name).is_some_and(|wanted| wanted.memberships.is_empty())
-            }
+            Change::RevokeRole { .. } => resolved.desired.get(name).is_some_and(|wanted| wanted.memberships.is_empty()),
             _ => false,
         };
         if loses {

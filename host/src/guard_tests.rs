@@ -78,12 +78,13 @@ fn drop_carol() -> Change {
     Change::DropRole { name: "carol".into(), reassign_to: None }
 }
 
-fn plan(changes: Vec<Change>) -> Plan {
+fn plan(changes: Vec<Change>) -> Arc<Plan> {
     let proposals = changes
         .into_iter()
         .map(|change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() })
         .collect();
-    Plan { digest: "sha256:1".into(), steps: assemble(proposals, "evil", |_| Cause::Spec), ..Plan::default() }
+    let steps = assemble(proposals, "evil", |_| Cause::Spec);
+    Arc::new(Plan { digest: "sha256:1".into(), steps, ..Plan::default() })
 }
 
 /// The rules that the honest plan breaks once these changes are added to it.

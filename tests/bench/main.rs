@@ -154,7 +154,8 @@ fn apply(users: usize, passwords: usize) -> Row {
     // The same verifiers for both: the server checks each of them, which is most of the work.
     let first = cluster();
     run(rolewright(&first, &source, &["apply"], &[]));
-    let verifiers = first.sql("SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname LIKE 'user%'");
+    let verifiers =
+        first.sql("SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname LIKE 'user%'");
     let verifiers: std::collections::BTreeMap<String, String> =
         verifiers.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     assert_eq!(verifiers.len(), passwords);
@@ -181,7 +182,8 @@ fn apply(users: usize, passwords: usize) -> Row {
         runs.push(run(rolewright(&server, &source, &["apply"], &[])));
     }
     let server = cluster();
-    let policy = policy_seconds(rolewright(&server, &source, &["apply"], &[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]));
+    let policy =
+        policy_seconds(rolewright(&server, &source, &["apply"], &[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]));
     let with = if passwords == 0 { "no passwords".to_owned() } else { format!("{passwords} passwords") };
     Row {
         what: format!("`apply` from empty, {users} users in 2 of {ROLES} roles, {with}"),
@@ -205,7 +207,12 @@ fn nothing_to_do(users: usize) -> Vec<Row> {
     let both = "SELECT r.rolname, m.roleid, m.grantor, m.admin_option FROM pg_authid r LEFT JOIN pg_auth_members m ON m.member = r.oid";
     let cases: [(&str, &str, &str, &[&str]); 2] = [
         ("`plan`, nothing to do", "`psql -c 'SELECT * FROM pg_authid'`", query, &["plan"]),
-        ("`plan --rehearse`, nothing to do: reads and compares everything", "`psql -c`: every role with its memberships", both, &["plan", "--rehearse"]),
+        (
+            "`plan --rehearse`, nothing to do: reads and compares everything",
+            "`psql -c`: every role with its memberships",
+            both,
+            &["plan", "--rehearse"],
+        ),
     ];
     cases
         .into_iter()
@@ -215,7 +222,12 @@ fn nothing_to_do(users: usize) -> Vec<Row> {
                 floors.push(run(psql(&server, &["-c", query])));
                 runs.push(run(rolewright(&server, &source, arguments, &[])));
             }
-            let policy = policy_seconds(rolewright(&server, &source, arguments, &[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]));
+            let policy = policy_seconds(rolewright(
+                &server,
+                &source,
+                arguments,
+                &[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")],
+            ));
             Row { what: what.into(), floor: floor.into(), floor_run: medians(&floors), run: medians(&runs), policy }
         })
         .collect()

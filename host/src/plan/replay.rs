@@ -9,12 +9,15 @@ use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privile
 
 /// Roles after a replay, and whose password was set or cleared on the way.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
-    /// Every role after the steps.
-    pub roles: BTreeMap<String, Role>,
+pub struct Outcome<'a> {
+    /// Every role after the steps; borrowed where no step touched it.
+    pub roles: Roles<'a>,
     /// Roles that got their password from a Secret.
     pub passwords_set: BTreeSet<String>,
 }
+
+/// Roles by name, most of them as found.
+pub type Roles<'a> = BTreeMap<String, Cow<'a, Role>>;
 
 /// Why a step cannot be replayed: the server would refuse it, or it would do nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +32,9 @@ pub struct Impossible {
 }
 
 /// Applies the steps, in their order, to a copy of the roles found.
-pub fn replay(actual: &BTreeMap<String, Role>, steps: &[Step]) -> Result<Outcome, Impossible> {
-    let mut outcome = Outcome { roles: actual.clone(), passwords_set: BTreeSet::new() };
+pub fn replay<'a>(actual: &'a BTreeMap<String, Role>, steps: &[Step]) -> Result<Outcome<'a>, Impossible> {
+    let roles = actual.iter().map(|(name, role)| (name.clone(), Cow::Borrowed(role))).collect();
+    let mut outcome = Outcome { roles, passwords_set: BTreeSet::new() };
     for (index, step) in steps.iter().enumerate() {
         apply(&mut outcome, &step.change).map_err(|why| Impossible {
             number: index + 1,
@@ -41,7 +45,7 @@ pub fn replay(actual: &BTreeMap<String, Role>, steps: &[Step]) -> Result<Outcome
     Ok(outcome)
 }
 
-fn apply(outcome: &mut Outcome, change: &Change) -> Result<(), String> {
+fn apply(outcome: &mut Outcome<'_>, change: &Change) -> Result<(), String> {
     let roles = &mut outcome.roles;
     match change {
         Change::CreateRole(role) => {
@@ -62,7 +66,7 @@ fn apply(outcome: &mut Outcome, change: &Change) -> Result<(), String> {
                 valid_until: role.valid_until.or(Some(Expiry::Never)),
                 ..role.clone()
             };
-            roles.insert(role.name.clone(), created);
+            roles.insert(role.name.clone(), Cow::Owned(created));
         }
         Change::AlterRole(patch) => alter(role_mut(roles, &patch.name)?, patch),
         Change::RenameRole { from, to } => {
@@ -70,9 +74,9 @@ fn apply(outcome: &mut Outcome, change: &Change) -> Result<(), String> {
                 return Err(format!("the role {to:?} exists already"));
             }
             let mut role = roles.remove(from).ok_or_else(|| absent(from))?;
-            role.name.clone_from(to);
+            role.to_mut().name.clone_from(to);
             roles.insert(to.clone(), role);
-            for other in roles.values_mut() {
+            for other in members_of(roles, from) {
                 for edge in other.memberships.iter_mut().filter(|edge| edge.role == *from) {
                     edge.role.clone_from(to);
                 }
@@ -127,7 +131,7 @@ fn apply(outcome: &mut Outcome, change: &Change) -> Result<(), String> {
         Change::DropRole { name, .. } => {
             roles.remove(name).ok_or_else(|| absent(name))?;
             // The server drops the edges to a role together with it.
-            for other in roles.values_mut() {
+            for other in members_of(roles, name) {
                 other.memberships.retain(|edge| edge.role != *name);
             }
         }
@@ -155,11 +159,16 @@ fn alter(role: &mut Role, patch: &RolePatch) {
     }
 }
 
-fn role_mut<'a>(roles: &'a mut BTreeMap<String, Role>, name: &str) -> Result<&'a mut Role, String> {
-    roles.get_mut(name).ok_or_else(|| absent(name))
+fn role_mut<'a>(roles: &'a mut Roles<'_>, name: &str) -> Result<&'a mut Role, String> {
+    roles.get_mut(name).map(Cow::to_mut).ok_or_else(|| absent(name))
 }
 
-fn require(roles: &BTreeMap<String, Role>, name: &str) -> Result<(), String> {
+fn members_of<'a>(roles: &'a mut Roles<'_>, name: &str) -> impl Iterator<Item = &'a mut Role> {
+    let is_member = move |role: &Cow<'_, Role>| role.memberships.iter().any(|edge| edge.role == name);
+    roles.values_mut().filter(move |role| is_member(role)).map(Cow::to_mut)
+}
+
+fn require(roles: &Roles<'_>, name: &str) -> Result<(), String> {
     if roles.contains_key(name) { Ok(()) } else { Err(absent(name)) }
 }
 
@@ -188,7 +197,7 @@ pub struct Difference {
 /// Compares an outcome with the desired roles. `in_scope` names the roles that a plan may remove;
 /// `options` tells whether the server keeps INHERIT and SET per membership.
 pub fn differences(
-    outcome: &Outcome,
+    outcome: &Outcome<'_>,
     desired: &BTreeMap<String, Role>,
     in_scope: &BTreeSet<String>,
     options: bool,

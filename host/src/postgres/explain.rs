@@ -62,7 +62,9 @@ impl ServerError {
             message: format!("every statement was accepted, and yet {role:?} {}", differences.join(", ")),
             detail: None,
             hint: None,
-            explanation: format!("PostgreSQL only warns where {controller:?} has no right to grant or revoke something"),
+            explanation: format!(
+                "PostgreSQL only warns where {controller:?} has no right to grant or revoke something"
+            ),
             help: format!(
                 "let {controller:?} own the database, or give it the privilege WITH GRANT OPTION or the role WITH ADMIN OPTION"
             ),

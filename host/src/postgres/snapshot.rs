@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use futures_util::TryStreamExt as _;
 use tokio::try_join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
@@ -80,23 +81,24 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     } else {
         include_str!("queries/memberships_before_16.sql")
     };
-    // All at once on the wire: one round trip instead of six.
-    let (roles, memberships, databases, privileges, settings, fingerprint) = try_join!(
-        client.query_typed(roles_sql, &[]),
-        client.query_typed(memberships_sql, &[]),
-        client.query_typed(include_str!("queries/databases.sql"), &[]),
-        client.query_typed(include_str!("queries/database_privileges.sql"), &[]),
-        client.query_typed(include_str!("queries/settings.sql"), &[]),
+    // All at once on the wire: one round trip instead of six. Rows are taken apart as they come, for
+    // a list of them takes several times the memory of what is in them.
+    let (found, memberships, databases, privileges, settings, fingerprint) = try_join!(
+        read_roles(client, roles_sql, server.reads_verifiers),
+        rows(client, memberships_sql, Edge::read),
+        rows(client, include_str!("queries/databases.sql"), FoundDatabase::read),
+        rows(client, include_str!("queries/database_privileges.sql"), FoundPrivilege::read),
+        rows(client, include_str!("queries/settings.sql"), read_setting),
         fingerprint(client, server.reads_verifiers),
     )?;
-    let mut snapshot = Snapshot { in_recovery, ..Snapshot::default() };
-    let mut found = Found::read_roles(&roles, server.reads_verifiers, &mut snapshot.verifiers)?;
-    found.read_memberships(&memberships)?;
-    let foreign_grantors = found.read_database_privileges(&privileges)?;
-    found.read_settings(&settings)?;
+    let (mut found, verifiers) = found;
+    found.add_memberships(&memberships);
+    drop(memberships);
+    let foreign_grantors = found.add_database_privileges(privileges);
+    found.add_settings(settings);
     let mut catalog = Catalog { server, fingerprint, foreign_grantors, ..Catalog::default() };
-    for row in &databases {
-        let database = found.database(row)?;
+    for database in databases {
+        let database = found.database(database);
         catalog.databases.insert(database.name.clone(), database);
     }
     for (oid, mut role, row_version) in found.roles {
@@ -109,8 +111,20 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
         }
         catalog.roles.insert(role.name.clone(), role);
     }
-    snapshot.catalog = catalog;
-    Ok(snapshot)
+    Ok(Snapshot { catalog, verifiers, in_recovery })
+}
+
+/// Runs a query and takes each row apart as it arrives.
+async fn rows<T>(client: &Client, sql: &str, read: impl Fn(&Row) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    let no_parameters: [(&str, Type); 0] = [];
+    let stream = client.query_typed_raw(sql, no_parameters).await?;
+    let mut stream = std::pin::pin!(stream);
+    let mut list = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        list.push(read(&row)?);
+    }
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 /// What the server is, and whether it is a standby.
@@ -185,41 +199,118 @@ struct Found {
     positions: HashMap<u32, usize>,
 }
 
-impl Found {
-    fn read_roles(rows: &[Row], reads_verifiers: bool, verifiers: &mut StoredVerifiers) -> Result<Found, Error> {
-        let mut found = Found { roles: Vec::with_capacity(rows.len()), positions: HashMap::with_capacity(rows.len()) };
-        for row in rows {
-            let oid: u32 = row.try_get(0)?;
-            let name: String = row.try_get(1)?;
-            let mut attributes = Attributes::empty();
-            let flags = [
-                Attributes::LOGIN,
-                Attributes::SUPERUSER,
-                Attributes::CREATEDB,
-                Attributes::CREATEROLE,
-                Attributes::INHERIT,
-                Attributes::REPLICATION,
-                Attributes::BYPASSRLS,
-            ];
-            for (column, flag) in flags.into_iter().enumerate() {
-                attributes.set(flag, row.try_get(2 + column)?);
-            }
-            let mut role = Role::new(name, Mode::Authoritative, attributes);
-            role.standing = Standing::Foreign;
-            role.connection_limit = Some(limit(row.try_get(9)?));
-            role.valid_until = Some(expiry(row.try_get(10)?));
-            role.comment = row.try_get(11)?;
-            let verifier: Option<String> = row.try_get(12)?;
-            role.has_password = reads_verifiers.then_some(verifier.is_some());
-            if let Some(verifier) = verifier {
-                verifiers.0.insert(role.name.clone(), Zeroizing::new(verifier));
-            }
-            found.positions.insert(oid, found.roles.len());
-            found.roles.push((oid, role, row.try_get(13)?));
+async fn read_roles(client: &Client, sql: &str, reads_verifiers: bool) -> Result<(Found, StoredVerifiers), Error> {
+    let listed = rows(client, sql, |row| read_role(row, reads_verifiers)).await?;
+    let mut found = Found { roles: Vec::with_capacity(listed.len()), positions: HashMap::with_capacity(listed.len()) };
+    let mut verifiers = StoredVerifiers::default();
+    for (oid, role, row_version, verifier) in listed {
+        if let Some(verifier) = verifier {
+            verifiers.0.insert(role.name.clone(), verifier);
         }
-        Ok(found)
+        found.positions.insert(oid, found.roles.len());
+        found.roles.push((oid, role, row_version));
     }
+    Ok((found, verifiers))
+}
 
+type FoundRole = (u32, Role, Option<String>, Option<Zeroizing<String>>);
+
+fn read_role(row: &Row, reads_verifiers: bool) -> Result<FoundRole, Error> {
+    let mut attributes = Attributes::empty();
+    let flags = [
+        Attributes::LOGIN,
+        Attributes::SUPERUSER,
+        Attributes::CREATEDB,
+        Attributes::CREATEROLE,
+        Attributes::INHERIT,
+        Attributes::REPLICATION,
+        Attributes::BYPASSRLS,
+    ];
+    for (column, flag) in flags.into_iter().enumerate() {
+        attributes.set(flag, row.try_get(2 + column)?);
+    }
+    let verifier = row.try_get::<_, Option<String>>(12)?.map(Zeroizing::new);
+    let role = Role {
+        standing: Standing::Foreign,
+        connection_limit: Some(limit(row.try_get(9)?)),
+        valid_until: Some(expiry(row.try_get(10)?)),
+        comment: row.try_get(11)?,
+        has_password: reads_verifiers.then_some(verifier.is_some()),
+        ..Role::new(row.try_get::<_, String>(1)?, Mode::Authoritative, attributes)
+    };
+    Ok((row.try_get(0)?, role, row.try_get(13)?, verifier))
+}
+
+/// A membership by OIDs.
+struct Edge {
+    role: u32,
+    member: u32,
+    grantor: u32,
+    admin: bool,
+    inherit: bool,
+    set: bool,
+}
+
+impl Edge {
+    fn read(row: &Row) -> Result<Edge, Error> {
+        Ok(Edge {
+            role: row.try_get(0)?,
+            member: row.try_get(1)?,
+            grantor: row.try_get(2)?,
+            admin: row.try_get(3)?,
+            inherit: row.try_get(4)?,
+            set: row.try_get(5)?,
+        })
+    }
+}
+
+struct FoundDatabase {
+    name: String,
+    owner: u32,
+    connection_limit: i32,
+    comment: Option<String>,
+}
+
+impl FoundDatabase {
+    fn read(row: &Row) -> Result<FoundDatabase, Error> {
+        Ok(FoundDatabase {
+            name: row.try_get(0)?,
+            owner: row.try_get(1)?,
+            connection_limit: row.try_get(2)?,
+            comment: row.try_get(3)?,
+        })
+    }
+}
+
+struct FoundPrivilege {
+    database: String,
+    grantee: u32,
+    grantor: u32,
+    by_owner: bool,
+    privilege: Privileges,
+    is_grantable: bool,
+}
+
+impl FoundPrivilege {
+    fn read(row: &Row) -> Result<FoundPrivilege, Error> {
+        Ok(FoundPrivilege {
+            database: row.try_get(0)?,
+            grantee: row.try_get(1)?,
+            grantor: row.try_get(2)?,
+            by_owner: row.try_get(3)?,
+            // One that this version does not know is none that it could have given.
+            privilege: Privileges::from_name(row.try_get(4)?).unwrap_or_default(),
+            is_grantable: row.try_get(5)?,
+        })
+    }
+}
+
+fn read_setting(row: &Row) -> Result<(u32, Setting), Error> {
+    let setting = Setting { database: row.try_get(1)?, name: row.try_get(2)?, value: row.try_get(3)? };
+    Ok((row.try_get(0)?, setting))
+}
+
+impl Found {
     fn role(&mut self, oid: u32) -> Option<&mut Role> {
         self.positions.get(&oid).and_then(|position| self.roles.get_mut(*position)).map(|(_, role, _)| role)
     }
@@ -228,78 +319,74 @@ impl Found {
         self.positions.get(&oid).and_then(|position| self.roles.get(*position)).map(|(_, role, _)| role.name.as_str())
     }
 
-    fn read_memberships(&mut self, rows: &[Row]) -> Result<(), Error> {
-        for row in rows {
-            let (role, member, grantor): (u32, u32, u32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let Some(role) = self.name(role).map(str::to_owned) else { continue };
+    fn add_memberships(&mut self, edges: &[Edge]) {
+        for edge in edges {
+            let Some(role) = self.name(edge.role).map(str::to_owned) else { continue };
             // A grantor that was dropped leaves its OID behind before version 16.
-            let grantor = self.name(grantor).map_or_else(|| grantor.to_string(), str::to_owned);
-            let edge = Membership {
+            let grantor = self.name(edge.grantor).map_or_else(|| edge.grantor.to_string(), str::to_owned);
+            let membership = Membership {
                 role,
-                admin: row.try_get(3)?,
-                inherit: row.try_get(4)?,
-                set: row.try_get(5)?,
+                admin: edge.admin,
+                inherit: edge.inherit,
+                set: edge.set,
                 until: None,
                 grantor: Some(grantor),
             };
-            if let Some(member) = self.role(member) {
-                member.memberships.push(edge);
+            if let Some(member) = self.role(edge.member) {
+                member.memberships.push(membership);
             }
         }
-        Ok(())
+        for (_, role, _) in &mut self.roles {
+            role.memberships.shrink_to_fit();
+        }
     }
 
     /// Adds grants to the roles, and tells which of them somebody else than the owner gave.
-    fn read_database_privileges(
+    fn add_database_privileges(
         &mut self,
-        rows: &[Row],
-    ) -> Result<BTreeMap<(String, String), BTreeMap<String, Privileges>>, Error> {
+        privileges: Vec<FoundPrivilege>,
+    ) -> BTreeMap<(String, String), BTreeMap<String, Privileges>> {
         let mut foreign: BTreeMap<(String, String), BTreeMap<String, Privileges>> = BTreeMap::new();
-        for row in rows {
-            let database: String = row.try_get(0)?;
-            let (grantee, grantor): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);
-            let keyword: &str = row.try_get(4)?;
-            let Some(privilege) = Privileges::from_name(keyword) else { continue };
-            let grantable = if row.try_get(5)? { privilege } else { Privileges::empty() };
-            let by_owner: bool = row.try_get(3)?;
-            let grantor = self.name(grantor).map(str::to_owned);
-            let Some(role) = self.role(grantee) else { continue };
-            if !by_owner && let Some(grantor) = grantor {
-                let held = foreign.entry((role.name.clone(), database.clone())).or_default();
-                *held.entry(grantor).or_default() |= privilege;
+        for found in privileges.into_iter().filter(|found| !found.privilege.is_empty()) {
+            let grantable = if found.is_grantable { found.privilege } else { Privileges::empty() };
+            let grantor = self.name(found.grantor).map(str::to_owned);
+            let Some(role) = self.role(found.grantee) else { continue };
+            if !found.by_owner
+                && let Some(grantor) = grantor
+            {
+                let held = foreign.entry((role.name.clone(), found.database.clone())).or_default();
+                *held.entry(grantor).or_default() |= found.privilege;
             }
-            let on = Object::Database(database);
+            let on = Object::Database(found.database);
             match role.grants.iter_mut().find(|grant| grant.on == on) {
                 Some(grant) => {
-                    grant.privileges |= privilege;
+                    grant.privileges |= found.privilege;
                     grant.grantable |= grantable;
                 }
-                None => role.grants.push(Grant { database: None, on, privileges: privilege, grantable }),
+                None => role.grants.push(Grant { database: None, on, privileges: found.privilege, grantable }),
             }
         }
-        Ok(foreign)
+        foreign
     }
 
-    fn read_settings(&mut self, rows: &[Row]) -> Result<(), Error> {
-        for row in rows {
-            let setting = Setting { database: row.try_get(1)?, name: row.try_get(2)?, value: row.try_get(3)? };
-            if let Some(role) = self.role(row.try_get(0)?) {
+    fn add_settings(&mut self, settings: Vec<(u32, Setting)>) {
+        for (oid, setting) in settings {
+            if let Some(role) = self.role(oid) {
                 role.settings.push(setting);
             }
         }
-        Ok(())
     }
 
-    fn database(&self, row: &Row) -> Result<Database, Error> {
-        Ok(Database {
-            name: row.try_get(0)?,
-            owner: self.name(row.try_get(1)?).map(str::to_owned),
-            connection_limit: Some(limit(row.try_get(2)?)),
-            comment: row.try_get(3)?,
+    fn database(&self, found: FoundDatabase) -> Database {
+        Database {
+            name: found.name,
+            owner: self.name(found.owner).map(str::to_owned),
+            connection_limit: Some(limit(found.connection_limit)),
+            comment: found.comment,
             schemas: Vec::new(),
             labels: BTreeMap::new(),
             path: String::new(),
-        })
+        }
     }
 }
 

@@ -168,12 +168,7 @@ impl Reconciler {
 
     /// A superuser's statements do what they say. For anyone else PostgreSQL may accept a GRANT and
     /// do nothing but warn, so the outcome is read and compared before it is recorded.
-    async fn verify(
-        &self,
-        client: &Client,
-        planned: &Planned,
-        failed: &[Failed],
-    ) -> Result<Vec<Failed>, CycleError> {
+    async fn verify(&self, client: &Client, planned: &Planned, failed: &[Failed]) -> Result<Vec<Failed>, CycleError> {
         let server = &planned.observation.catalog.server;
         if server.superuser || planned.plan.is_empty() {
             return Ok(Vec::new());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{CycleError, Observation, Reconciler, digest, observe};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
@@ -54,7 +55,7 @@ pub struct Planned {
     /// The desired state.
     pub resolved: Resolved,
     /// The steps; the same as in the verdict, if that is a pass.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Name of the module that planned.
     pub by: String,
     /// Whether it may run.
@@ -68,11 +69,11 @@ pub struct Planned {
 impl Planned {
     /// The plan for a target that is as it should be.
     pub(super) fn nothing_to_do(observation: Observation) -> Planned {
-        let plan = Plan { digest: observation.inputs.clone(), ..Plan::default() };
+        let plan = Arc::new(Plan { digest: observation.inputs.clone(), ..Plan::default() });
         Planned {
             observation,
             resolved: Resolved::default(),
-            verdict: Verdict::Pass(GuardedPlan::empty(plan.digest.clone())),
+            verdict: Verdict::Pass(GuardedPlan::empty(Arc::clone(&plan))),
             plan,
             by: String::new(),
             findings: Vec::new(),
@@ -106,26 +107,32 @@ impl Planned {
 }
 
 impl Reconciler {
-    pub(super) async fn decide(&self, observation: Observation, approved: Option<&str>) -> Result<Planned, CycleError> {
+    pub(super) async fn decide(
+        &self,
+        mut observation: Observation,
+        approved: Option<&str>,
+    ) -> Result<Planned, CycleError> {
         let context = self.context(&observation);
-        let (spec, mut findings) = tokio::task::block_in_place(|| self.declare(&context, observation.spec.clone()))?;
+        let (spec, mut findings) =
+            tokio::task::block_in_place(|| self.declare(&context, std::mem::take(&mut observation.spec)))?;
         let catalog = &observation.catalog;
-        let resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
         findings.extend(resolved.findings.iter().cloned());
         let blocked = resolved.blocked
             || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
         if blocked {
             let findings = locate(&observation, findings);
-            let plan = Plan::default();
+            let plan = Arc::new(Plan::default());
             let (by, verdict) = (String::new(), Verdict::Blocked);
             return Ok(Planned { observation, resolved, plan, by, verdict, findings, converged: false });
         }
 
-        let (steps, by) = tokio::task::block_in_place(|| self.steps(&context, &observation, &spec, &resolved))?;
+        let (steps, by) = tokio::task::block_in_place(|| self.steps(&context, &observation, &spec, &mut resolved))?;
+        drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
         let digest = digest::of_plan(&steps, text, self.chain.digest(), catalog, &self.settings);
-        let plan = Plan { digest, steps, removals };
+        let plan = Arc::new(Plan { digest, steps, removals });
         self.metrics.plan(plan.steps.len());
 
         let reviewed = tokio::task::block_in_place(|| {
@@ -133,7 +140,7 @@ impl Reconciler {
         })?;
         findings.extend(reviewed.findings);
         let bounds = self.bounds(&observation, approved);
-        let verdict = match guard::judge(plan.clone(), &by, &resolved, catalog, &bounds) {
+        let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
             Judgement::Refused(refusal) => Verdict::Refused(refusal),
             _ if reviewed.verdict == policy::Verdict::Deny => Verdict::Denied { by: reviewed.by },
             Judgement::Held(held) => Verdict::Held(held),
@@ -178,11 +185,14 @@ impl Reconciler {
         context: &Context,
         observation: &Observation,
         spec: &Spec,
-        resolved: &Resolved,
+        resolved: &mut Resolved,
     ) -> Result<(Vec<Step>, String), CycleError> {
         let catalog = &observation.catalog;
-        let desired = Spec { roles: resolved.desired.clone(), ..Spec::default() };
-        let planned = self.chain.plan(context, &desired, &catalog.roles, &catalog.databases)?;
+        // Lent to the planner as a spec, and taken back.
+        let desired = Spec { roles: std::mem::take(&mut resolved.desired), ..Spec::default() };
+        let planned = self.chain.plan(context, &desired, &catalog.roles, &catalog.databases);
+        resolved.desired = desired.roles;
+        let planned = planned?;
         let applied: BTreeMap<String, Applied> = observation
             .state
             .records

@@ -229,7 +229,7 @@ proptest! {
         let options = catalog.server.has_membership_options();
         let differences = replay::differences(&outcome, &resolved.desired, &resolved.removable, options);
         prop_assert!(differences.is_empty(), "{differences:#?}\n{:#?}", plan.steps);
-        let judged = guard::judge(plan, "standard", &resolved, catalog, &bounds());
+        let judged = guard::judge(plan.into(), "standard", &resolved, catalog, &bounds());
         prop_assert!(matches!(judged, Judgement::Pass(_)), "{judged:#?}");
     }
 
@@ -239,7 +239,9 @@ proptest! {
         let resolved = resolve::resolve(spec, catalog, records, in_sync);
         let first = plan(&resolved, catalog);
         // What the server holds afterwards: every password in force, a grantor for every edge.
-        let mut after = Catalog { roles: replay::replay(&catalog.roles, &first.steps).unwrap().roles, ..catalog.clone() };
+        let outcome = replay::replay(&catalog.roles, &first.steps).unwrap();
+        let roles = outcome.roles.into_iter().map(|(name, role)| (name, role.into_owned())).collect();
+        let mut after = Catalog { roles, ..catalog.clone() };
         let mut in_sync = BTreeMap::new();
         for (number, role) in after.roles.values_mut().enumerate() {
             for edge in &mut role.memberships {

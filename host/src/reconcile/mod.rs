@@ -91,7 +91,15 @@ impl Reconciler {
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Reconciler {
-        Reconciler { source, pool, chain, settings, metrics, known: Mutex::default(), told_of_ledger: AtomicBool::new(false) }
+        Reconciler {
+            source,
+            pool,
+            chain,
+            settings,
+            metrics,
+            known: Mutex::default(),
+            told_of_ledger: AtomicBool::new(false),
+        }
     }
 
     /// Reads everything, lets the policies decide, and judges what they propose. Changes nothing.

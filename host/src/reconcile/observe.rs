@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
 use crate::postgres::password::{self, Check};
+use crate::postgres::pool::PooledClient;
 use crate::postgres::snapshot::{self, StoredVerifiers};
 use crate::printable;
 use crate::resolve::{self, Records};
@@ -33,7 +34,7 @@ pub enum Seen {
 pub struct Observation {
     /// users.yaml, with the way from pointers to places.
     pub parsed: Parsed,
-    /// The declared spec, with the state of each Secret filled in.
+    /// The declared spec, with the state of each Secret filled in; taken when the policies begin.
     pub spec: Spec,
     /// The Secrets that the spec names.
     pub secrets: Secrets,
@@ -57,21 +58,15 @@ pub(super) type KnownPasswords = HashMap<String, (String, [u8; 32])>;
 
 impl Reconciler {
     pub(super) async fn observe(&self, look: Look) -> Result<Seen, CycleError> {
-        let document = self.source.document().await?;
+        // The server is asked while the source is read; its troubles come second.
+        let (document, greeted) = tokio::join!(self.source.document(), self.greet(look));
+        let document = document?;
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
         let secrets = self.source.secrets(&parsed.secrets()).await?;
         let inputs = digest::of_inputs(&document.text, &secrets, self.chain.digest(), &self.settings, self.clock());
-        let target = self.settings.target.to_string();
-        let client = self.pool.get().await?;
-        let unknown = Server::default();
+        let (client, seen) = greeted?;
 
-        if look == Look::UnlessConverged {
-            let (server, _) = snapshot::server(&client, &target)
-                .await
-                .map_err(|error| CycleError::postgres(&error, "ask what the server is", &unknown))?;
-            let fingerprint = snapshot::fingerprint(&client, server.reads_verifiers)
-                .await
-                .map_err(|error| CycleError::postgres(&error, "read the catalog's fingerprint", &server))?;
+        if let Some((server, fingerprint)) = seen {
             let state_file = &self.settings.state_file;
             if Ledger::fingerprint_if_converged(&client, state_file, &inputs, &fingerprint).await? {
                 let catalog = Catalog { server, fingerprint, ..Catalog::default() };
@@ -89,9 +84,9 @@ impl Reconciler {
             }
         }
 
-        let snapshot = snapshot::read(&client, &target)
+        let snapshot = snapshot::read(&client, &self.settings.target.to_string())
             .await
-            .map_err(|error| CycleError::postgres(&error, "read the catalog", &unknown))?;
+            .map_err(|error| CycleError::postgres(&error, "read the catalog", &Server::default()))?;
         let ledger = Ledger::locate(&client, &self.settings.state_file).await?;
         self.tell_of_ledger(&ledger, &snapshot.catalog.server);
         let state = ledger.read(&client, &self.settings.state_file).await?;
@@ -119,6 +114,21 @@ impl Reconciler {
             inputs,
             in_recovery: snapshot.in_recovery,
         })))
+    }
+
+    /// Opens a session and, unless everything will be read anyway, asks for the fingerprint.
+    async fn greet(&self, look: Look) -> Result<(PooledClient, Option<(Server, String)>), CycleError> {
+        let client = self.pool.get().await?;
+        if look == Look::Full {
+            return Ok((client, None));
+        }
+        let (server, _) = snapshot::server(&client, &self.settings.target.to_string())
+            .await
+            .map_err(|error| CycleError::postgres(&error, "ask what the server is", &Server::default()))?;
+        let fingerprint = snapshot::fingerprint(&client, server.reads_verifiers)
+            .await
+            .map_err(|error| CycleError::postgres(&error, "read the catalog's fingerprint", &server))?;
+        Ok((client, Some((server, fingerprint))))
     }
 
     /// Once, in words: what a controller without the right to make a schema has to live with.

@@ -3,6 +3,7 @@
 //! in `manifest`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -39,6 +40,8 @@ struct Inner {
     path: PathBuf,
     namespace: String,
     configmap: String,
+    /// The files that the last document was read from, until the Secrets are asked for.
+    kept: Mutex<Option<(BTreeMap<String, Stamp>, Vec<File>)>>,
     /// What the directory looked like at the last reading of each kind.
     seen: Mutex<Seen>,
 }
@@ -81,6 +84,13 @@ struct File {
     manifest: Manifest,
 }
 
+/// Without what may be secret in it.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl Directory {
     /// A source for the ConfigMap of this name, and for the Secrets, in this namespace. A manifest
     /// without a namespace belongs to it. Nothing is read yet.
@@ -89,6 +99,7 @@ impl Directory {
             path: path.into(),
             namespace: namespace.into(),
             configmap: configmap.into(),
+            kept: Mutex::default(),
             seen: Mutex::default(),
         };
         Directory { inner: Arc::new(inner) }
@@ -155,8 +166,17 @@ impl Inner {
     fn document(&self) -> Result<Document, SourceError> {
         // Also after an error: what was wrong is not looked at again until it changes.
         let (result, fingerprint) = self.read();
-        self.seen().document = Some(fingerprint);
+        self.seen().document = Some(fingerprint.clone());
         let files = result?;
+        let document = self.users(&files);
+        if let (Ok(_), Some(stamps)) = (&document, fingerprint) {
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamps, files));
+        }
+        document
+    }
+
+    /// The one ConfigMap among the files.
+    fn users(&self, files: &[File]) -> Result<Document, SourceError> {
         let objects: Vec<Vec<Object<'_>>> = files.iter().map(|file| file.manifest.objects()).collect();
         let maps = || objects.iter().flatten().filter(|object| object.kind == "ConfigMap");
         let matching: Vec<&Object<'_>> =
@@ -183,7 +203,16 @@ impl Inner {
     }
 
     fn secrets(&self, wanted: &BTreeSet<SecretRef>) -> Result<Secrets, SourceError> {
-        let (result, fingerprint) = self.read();
+        // What the document was read from serves for the Secrets too, if nothing has moved since.
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if wanted.is_empty() {
+            return Ok(Secrets::new());
+        }
+        let kept = kept.filter(|(stamps, _)| self.fingerprint().is_ok_and(|now| now == *stamps));
+        let (result, fingerprint) = match kept {
+            Some((stamps, files)) => (Ok(files), Some(stamps)),
+            None => self.read(),
+        };
         self.seen().secrets = Some(fingerprint);
         let files = result?;
         let objects: Vec<Vec<Object<'_>>> = files.iter().map(|file| file.manifest.objects()).collect();

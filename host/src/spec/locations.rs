@@ -3,9 +3,10 @@
 //! elsewhere.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::diagnostics::{Diagnostic, SourceLine};
-use super::yaml::{Kind, Node, Problem};
+use super::yaml::{self, Kind, Node, Problem};
 use crate::model::{Finding, Severity};
 
 /// The text of the key `users.yaml`, and where it sits in the manifest.
@@ -81,8 +82,9 @@ impl Lines {
 pub struct Locations {
     document: Document,
     lines: Lines,
-    /// `None` as long as the text could not be read as YAML.
-    tree: Option<Node>,
+    /// Made when somebody asks for a place, which is seldom: it is ten times as large as the text.
+    /// `None` where the text cannot be read as YAML.
+    tree: OnceLock<Option<Node>>,
     /// What is never shown, in order and apart: comments, and values that could be a password.
     hidden: Vec<Range<usize>>,
     /// No line is shown at all: nobody knows what is what in it.
@@ -92,11 +94,7 @@ pub struct Locations {
 impl Locations {
     pub(crate) fn new(document: Document) -> Self {
         let lines = Lines::new(&document.text);
-        Locations { document, lines, tree: None, hidden: Vec::new(), opaque: false }
-    }
-
-    pub(crate) fn set_tree(&mut self, tree: Node) {
-        self.tree = Some(tree);
+        Locations { document, lines, tree: OnceLock::new(), hidden: Vec::new(), opaque: false }
     }
 
     /// Keeps these bytes out of every diagnostic.
@@ -176,7 +174,8 @@ impl Locations {
 
     /// The bytes of what a pointer names, as far as it leads.
     pub(crate) fn range(&self, pointer: &str) -> Range<usize> {
-        let Some(mut node) = self.tree.as_ref() else { return 0..0 };
+        let tree = self.tree.get_or_init(|| yaml::read(&self.document.text).ok()?.documents.into_iter().next());
+        let Some(mut node) = tree.as_ref() else { return 0..0 };
         let mut range = node.range();
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
@@ -256,9 +255,8 @@ mod tests {
     #[test]
     fn a_pointer_leads_to_its_value_or_to_the_nearest_ancestor() {
         let text = "users:\n  - username: alice\n    roles: [a, b]\n    x/y: 1\n";
-        let mut locations =
+        let locations =
             Locations::new(Document { line_offset: 10, column_offset: 4, ..Document::plain("m.yaml", text) });
-        locations.set_tree(super::super::yaml::read(text).unwrap().documents.remove(0));
         let at = |pointer| {
             let position = locations.position(pointer);
             (position.line, position.column)

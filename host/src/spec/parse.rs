@@ -90,9 +90,7 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
     }
     let spec = spec(&users);
     let users = users.into_iter().map(|user| (user.name.clone(), user.declared())).collect();
-    if let Some(tree) = stream.documents.into_iter().next() {
-        locations.set_tree(tree);
-    }
+    drop(stream);
     Ok(Parsed { spec, users, locations })
 }
 
