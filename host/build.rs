@@ -9,9 +9,6 @@ fn main() -> ExitCode {
     let guests = root.join("guest-policies");
     let standard = guests.join("standard");
     rolewright_guest_build::rerun_if_changed([root.join("wit"), guests.join("sdk"), standard.clone()]);
-    for variable in ["ROLEWRIGHT_GUEST_RUSTC", "ROLEWRIGHT_CACHE"] {
-        println!("cargo:rerun-if-env-changed={variable}");
-    }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
     match rolewright_guest_build::build(&standard, &out) {
         Ok(component) => {

@@ -242,15 +242,15 @@ fn scope(
         _ if !resolved.in_scope.contains(role) => {
             violate("out-of-scope", format!("{role:?} is not declared, or is left as it is this time"));
         }
-        Change::CreateRole(made) => {
-            if made.credential != resolved.desired.get(role).and_then(|wanted| wanted.credential.clone()) {
-                violate(
-                    "foreign-credential",
-                    format!("{role:?} would get its password from a place that it was not given"),
-                );
-            }
+        Change::CreateRole(made)
+            if made.credential != resolved.desired.get(role).and_then(|wanted| wanted.credential.clone()) =>
+        {
+            violate(
+                "foreign-credential",
+                format!("{role:?} would get its password from a place that it was not given"),
+            );
         }
-        Change::SetPassword(_) if !resolved.desired.get(role).is_some_and(|wanted| wanted.credential.is_some()) => {
+        Change::SetPassword(_) if resolved.desired.get(role).is_none_or(|wanted| wanted.credential.is_none()) => {
             violate("foreign-credential", format!("no Secret is declared for {role:?}"));
         }
         _ => {}

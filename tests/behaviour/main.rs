@@ -15,6 +15,8 @@ mod harness;
 mod hostile_modules;
 mod hostile_names;
 mod idempotence;
+
+mod laws;
 mod ledger;
 mod lifecycle;
 mod logs;

@@ -130,10 +130,15 @@ fn is_target_directory(directory: &Path) -> bool {
 
 /// Turns a core module into a component, by the description of its world that the SDK's macros left in it.
 fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
+    let words = |error| format!("{error:#}");
+    // Without a description any module makes a component: one with no exports.
+    if let (None, _) = wit_component::metadata::decode(module).map_err(words)? {
+        return Err("it does not say which interfaces it exports".to_owned());
+    }
     wit_component::ComponentEncoder::default()
         .module(module)
         .and_then(|encoder| encoder.validate(true).encode())
-        .map_err(|error| format!("{error:#}"))
+        .map_err(words)
 }
 
 /// Writes a file in one step, so that nobody reads half of it, and only if it changes.

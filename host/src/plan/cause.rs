@@ -8,23 +8,23 @@ use super::change::{Cause, Change, RolePatch};
 use crate::model::{Expiry, Limit, Role};
 
 /// What was last applied to a role: the role, and the version of its Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied<'a> {
     /// The role as the last plan left it.
-    pub role: Role,
+    pub role: &'a Role,
     /// The version of the Secret whose password was set.
-    pub secret_version: Option<String>,
+    pub secret_version: Option<&'a str>,
 }
 
 /// The cause of a change, given what was last applied and, for passwords, the version of the
 /// Secret as it is now.
-pub fn of(change: &Change, applied: &BTreeMap<String, Applied>, secret_version: Option<&str>) -> Cause {
+pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version: Option<&str>) -> Cause {
     let Some(last) = change.role().and_then(|name| applied.get(name)) else { return Cause::Spec };
-    let role = &last.role;
+    let role = last.role;
     let drift = match change {
         Change::CreateRole(_) => true,
         Change::AlterRole(patch) => alter_is_drift(patch, role),
-        Change::SetPassword(_) => last.secret_version.is_some() && last.secret_version.as_deref() == secret_version,
+        Change::SetPassword(_) => last.secret_version.is_some() && last.secret_version == secret_version,
         Change::ClearPassword(_) => role.has_password == Some(false),
         Change::GrantRole { membership, .. } => role.memberships.iter().any(|edge| edge.role == membership.role),
         Change::RevokeRole { membership, .. } => {
@@ -54,4 +54,73 @@ fn alter_is_drift(patch: &RolePatch, role: &Role) -> bool {
         || (!patch.clear.is_empty() && !role.attributes.intersects(patch.clear))
         || patch.connection_limit.is_some_and(|wanted| wanted == limit)
         || patch.valid_until.is_some_and(|wanted| wanted == expiry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attributes, Grant, Membership, Mode, Object, Privileges};
+
+    fn alice() -> Role {
+        let mut role = Role::new("alice", Mode::Authoritative, Attributes::USER);
+        role.memberships.push(Membership::plain("analyst"));
+        role.has_password = Some(true);
+        role
+    }
+
+    fn cause(change: &Change, secret_version: &str) -> Cause {
+        let role = alice();
+        let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: Some("1") })]);
+        of(change, &applied, Some(secret_version))
+    }
+
+    fn grant(role: &str) -> Change {
+        Change::GrantRole { member: "alice".into(), membership: Membership::plain(role) }
+    }
+
+    fn revoke(role: &str) -> Change {
+        Change::RevokeRole { member: "alice".into(), membership: Membership::plain(role) }
+    }
+
+    #[test]
+    fn what_was_applied_and_is_gone_is_drift_and_what_is_new_is_not() {
+        assert_eq!(cause(&grant("analyst"), "1"), Cause::Drift);
+        assert_eq!(cause(&grant("developer"), "1"), Cause::Spec);
+        assert_eq!(cause(&revoke("developer"), "1"), Cause::Drift);
+        assert_eq!(cause(&revoke("analyst"), "1"), Cause::Spec);
+        assert_eq!(cause(&Change::CreateRole(alice()), "1"), Cause::Drift);
+    }
+
+    #[test]
+    fn a_new_secret_is_a_change_of_the_spec_and_a_password_set_by_hand_is_drift() {
+        let set = Change::SetPassword("alice".into());
+        assert_eq!(cause(&set, "1"), Cause::Drift);
+        assert_eq!(cause(&set, "2"), Cause::Spec);
+    }
+
+    #[test]
+    fn an_attribute_that_somebody_set_is_drift() {
+        let patch = RolePatch { name: "alice".into(), clear: Attributes::SUPERUSER, ..RolePatch::default() };
+        assert_eq!(cause(&Change::AlterRole(patch), "1"), Cause::Drift);
+        let patch = RolePatch { name: "alice".into(), set: Attributes::CREATEDB, ..RolePatch::default() };
+        assert_eq!(cause(&Change::AlterRole(patch), "1"), Cause::Spec);
+    }
+
+    #[test]
+    fn a_privilege_beyond_what_was_applied_is_drift() {
+        let grant = Grant {
+            database: None,
+            on: Object::Database("shop".into()),
+            privileges: Privileges::CREATE,
+            grantable: Privileges::empty(),
+        };
+        let role = Some("alice".to_owned());
+        assert_eq!(cause(&Change::RevokePrivilege { role: role.clone(), grant: grant.clone() }, "1"), Cause::Drift);
+        assert_eq!(cause(&Change::GrantPrivilege { role, grant }, "1"), Cause::Spec);
+    }
+
+    #[test]
+    fn whoever_was_never_managed_has_not_drifted() {
+        assert_eq!(of(&grant("analyst"), &BTreeMap::new(), None), Cause::Spec);
+    }
 }

@@ -25,7 +25,7 @@ use crate::sql::quote;
 /// How an attempt ended.
 pub(super) enum Outcome {
     /// It is done, or nothing was to be done, or it may not be done.
-    Done(Report),
+    Done(Box<Report>),
     /// The catalog moved since it was read.
     Stale,
 }
@@ -37,10 +37,10 @@ impl Reconciler {
             Verdict::Pass(_) if planned.converged => {
                 let report = Report::applied(planned, Vec::new(), 0);
                 self.write_state_file(&report)?;
-                return Ok(Outcome::Done(report));
+                return Ok(Outcome::Done(Box::new(report)));
             }
             Verdict::Pass(plan) => plan,
-            _ => return Ok(Outcome::Done(Report::untouched(planned))),
+            _ => return Ok(Outcome::Done(Box::new(Report::untouched(planned)))),
         };
         self.may_act(&planned)?;
         let mut update = self.update(&planned);
@@ -63,7 +63,7 @@ impl Reconciler {
         let report = Report::applied(planned, failed, sessions_ended);
         self.write_state_file(&report)?;
         self.metrics.stage("act", started.elapsed());
-        Ok(Outcome::Done(report))
+        Ok(Outcome::Done(Box::new(report)))
     }
 
     /// Says in words what would otherwise come as an error code half-way through.

@@ -193,13 +193,13 @@ impl Reconciler {
         let planned = self.chain.plan(context, &desired, &catalog.roles, &catalog.databases);
         resolved.desired = desired.roles;
         let planned = planned?;
-        let applied: BTreeMap<String, Applied> = observation
+        let applied: BTreeMap<&str, Applied<'_>> = observation
             .state
             .records
             .iter()
             .filter_map(|(name, record)| {
-                let applied = Applied { role: record.applied.clone()?, secret_version: record.secret_version.clone() };
-                Some((name.clone(), applied))
+                let secret_version = record.secret_version.as_deref();
+                Some((name.as_str(), Applied { role: record.applied.as_ref()?, secret_version }))
             })
             .collect();
         let secret_version = |change: &Change| {

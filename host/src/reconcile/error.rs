@@ -21,16 +21,16 @@ pub enum CycleError {
     Spec(Vec<Diagnostic>),
     /// The server could not be reached.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(Box<ConnectError>),
     /// The server refused.
     #[error("{0}")]
-    Postgres(ServerError),
+    Postgres(Box<ServerError>),
     /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// A policy module failed.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(Box<PolicyError>),
     /// A password cannot be one.
     #[error("the Secret of {role:?} holds no usable password: {why}")]
     Password {
@@ -69,11 +69,23 @@ pub enum CycleError {
     },
 }
 
+impl From<ConnectError> for CycleError {
+    fn from(error: ConnectError) -> Self {
+        CycleError::Connect(Box::new(error))
+    }
+}
+
+impl From<PolicyError> for CycleError {
+    fn from(error: PolicyError) -> Self {
+        CycleError::Policy(Box::new(error))
+    }
+}
+
 impl CycleError {
     /// Explains what PostgreSQL said.
     pub fn postgres(error: &tokio_postgres::Error, action: &str, server: &Server) -> CycleError {
         let attempt = Attempt { action, role: None, server_version: server.version };
-        CycleError::Postgres(ServerError::new(error, &attempt))
+        CycleError::Postgres(Box::new(ServerError::new(error, &attempt)))
     }
 
     /// Whether a little later it may well go.

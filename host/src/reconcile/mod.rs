@@ -129,7 +129,7 @@ impl Reconciler {
         for _ in 0..REPLANS {
             let planned = self.plan(look, approved).await?;
             match self.act(planned).await? {
-                act::Outcome::Done(report) => return Ok(report),
+                act::Outcome::Done(report) => return Ok(*report),
                 act::Outcome::Stale => tracing::info!("the catalog moved since it was read; planning again"),
             }
         }
