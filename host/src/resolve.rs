@@ -17,6 +17,9 @@ use crate::model::{
     Attributes, Expiry, Finding, Limit, Mode, Object, Privileges, Role, SecretState, Severity, Spec, Standing,
 };
 
+/// So many grantees of one database are worth a word.
+const CROWD: usize = 1_000;
+
 /// What a role was when it was last recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -128,6 +131,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.in_scope.insert(name.clone());
         resolved.desired.insert(name.clone(), role);
     }
+    crowded(&mut resolved);
     leave(spec, catalog, records, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
@@ -317,6 +321,23 @@ fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
 fn is_database_privilege(object: &Object, privileges: Privileges) -> bool {
     let known = Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY;
     matches!(object, Object::Database(_)) && known.contains(privileges)
+}
+
+/// An ACL is one value in one row: each grantee makes every change of it more expensive, and some day
+/// the row is too big.
+fn crowded(resolved: &mut Resolved) {
+    let mut grantees: BTreeMap<&str, usize> = BTreeMap::new();
+    for database in resolved.in_scope.iter().filter_map(|name| resolved.desired.get(name)).flat_map(Role::databases) {
+        *grantees.entry(database).or_default() += 1;
+    }
+    for (database, count) in grantees.into_iter().filter(|(_, count)| *count > CROWD) {
+        let message = format!("{count} users are granted privileges on database {database:?} one by one");
+        resolved.findings.push(
+            Finding::new(Severity::Info, "crowded-acl", "", message).help(
+                "grant CONNECT to a group role, and name that under `roles`: the list of grantees is one row value",
+            ),
+        );
+    }
 }
 
 /// What becomes of recorded roles that are no longer declared.

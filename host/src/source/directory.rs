@@ -41,7 +41,7 @@ struct Inner {
     namespace: String,
     configmap: String,
     /// The files that the last document was read from, until the Secrets are asked for.
-    kept: Mutex<Option<(BTreeMap<String, Stamp>, Vec<File>)>>,
+    kept: Mutex<Option<Reading>>,
     /// What the directory looked like at the last reading of each kind.
     seen: Mutex<Seen>,
 }
@@ -54,6 +54,9 @@ struct Seen {
 
 /// Every file by name; `None` where the directory itself cannot be read.
 type Fingerprint = Option<BTreeMap<String, Stamp>>;
+
+/// Files, and what the directory looked like when they were read.
+type Reading = (BTreeMap<String, Stamp>, Vec<File>);
 
 /// What changes when a file is written or replaced. The change time tells a file that was put back
 /// with an old modification time (`cp -p`); the inode one that was moved into its place.

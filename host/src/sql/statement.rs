@@ -319,6 +319,15 @@ impl Renderer<'_> {
         statements
     }
 
+    fn has_foreign_grantor(&self, role: &str, grant: &Grant) -> bool {
+        match &grant.on {
+            Object::Database(database) => {
+                self.catalog.foreign_grantors.contains_key(&(role.to_owned(), database.clone()))
+            }
+            _ => false,
+        }
+    }
+
     fn revoke_privilege_as_owner(&self, grant: &Grant, roles: &[&str]) -> Vec<String> {
         let Some(object) = self.object(&grant.on) else { return Vec::new() };
         let from = self.names(roles.iter().copied());
@@ -362,6 +371,11 @@ impl Renderer<'_> {
                     let key = format!("4 {:?} {:?} {:?}", grant.on, grant.privileges, grant.grantable);
                     Some((key, role.as_str(), Joined::GrantPrivilege(grant)))
                 }
+                // What somebody else granted is revoked in their name, one by one.
+                Change::RevokePrivilege { role: Some(role), grant } if !self.has_foreign_grantor(role, grant) => {
+                    let key = format!("1 {:?} {:?} {:?}", grant.on, grant.privileges, grant.grantable);
+                    Some((key, role.as_str(), Joined::RevokePrivilege(grant)))
+                }
                 Change::DropRole { .. } => continue,
                 _ => None,
             };
@@ -392,6 +406,9 @@ impl Renderer<'_> {
                     Joined::GrantRole(options, role) => vec![Statement::new(self.grant_role(options, role, &names))],
                     Joined::RevokeRole(membership) => vec![Statement::new(self.revoke_role(membership, &names))],
                     Joined::GrantPrivilege(grant) => self.grant_privilege(grant, &names),
+                    Joined::RevokePrivilege(grant) => {
+                        self.revoke_privilege_as_owner(grant, &names).into_iter().map(Statement::new).collect()
+                    }
                 };
                 for mut statement in rendered {
                     statement.steps.extend(chunk.iter().map(|(_, index)| *index));
@@ -413,6 +430,7 @@ enum Joined<'a> {
     GrantRole(String, &'a str),
     RevokeRole(&'a Membership),
     GrantPrivilege(&'a Grant),
+    RevokePrivilege(&'a Grant),
 }
 
 /// ` VALID UNTIL '…'`, or nothing. NULL cannot be restored: `infinity` means the same.

@@ -308,8 +308,7 @@ mod tests {
         };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(level.parse().unwrap())));
         tracing::subscriber::with_default(subscriber, body);
-        let text = lines.lock().unwrap().clone();
-        text
+        lines.lock().unwrap().clone()
     }
 
     #[test]
