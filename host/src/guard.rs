@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Role};
+use crate::model::{Attributes, Expiry, Limit, Role, Standing};
 use crate::plan::replay::{self, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
@@ -41,7 +41,7 @@ pub struct Bounds {
     pub allowed_powers: BTreeSet<String>,
     /// Who receives what removed roles owned.
     pub reassign_owned_to: String,
-    /// How many users the document declares.
+    /// How many users the spec declares, after all transforms.
     pub users_declared: usize,
     /// The digest of the plan that the operator approved.
     pub approved: Option<String>,
@@ -227,6 +227,16 @@ fn scope(
             if !resolved.removable.contains(name) {
                 violate("out-of-scope", format!("{name:?} is not a managed role that has gone from the spec"));
             }
+            let receiver = &bounds.reassign_owned_to;
+            if !catalog.roles.contains_key(receiver) || resolved.removable.contains(receiver) {
+                // Handed to itself or to nobody, what it owns would go with it.
+                violate(
+                    "no-receiver",
+                    format!(
+                        "what {name:?} owns cannot go to {receiver:?}, which does not exist or is removed itself; set REASSIGN_OWNED_TO to a role that stays"
+                    ),
+                );
+            }
             if let Some(receiver) = reassign_to
                 && *receiver != bounds.reassign_owned_to
             {
@@ -242,6 +252,21 @@ fn scope(
         _ if !resolved.in_scope.contains(role) => {
             violate("out-of-scope", format!("{role:?} is not declared, or is left as it is this time"));
         }
+        // Each edge has a grantor on 16 and later: without its name, REVOKE takes only our own away.
+        Change::RevokeRole { membership, .. }
+            if catalog.server.has_membership_options() && membership.grantor.is_none() =>
+        {
+            violate("vague-edge", format!("the grantor of the membership in {:?} is not named", membership.role));
+        }
+        Change::GrantRole { membership, .. } if membership.grantor.is_some() => {
+            violate("vague-edge", format!("nobody but the controller can grant {:?}", membership.role));
+        }
+        Change::CreateRole(made) if !has_single_edges(made) => {
+            violate(
+                "vague-edge",
+                format!("{role:?} would be made with several memberships in one role, or with a grantor"),
+            );
+        }
         Change::CreateRole(made)
             if made.credential != resolved.desired.get(role).and_then(|wanted| wanted.credential.clone()) =>
         {
@@ -255,6 +280,12 @@ fn scope(
         }
         _ => {}
     }
+}
+
+/// Whether each role is named once, and by nobody in particular.
+fn has_single_edges(role: &Role) -> bool {
+    let mut seen = BTreeSet::new();
+    role.memberships.iter().all(|edge| edge.grantor.is_none() && seen.insert(&edge.role))
 }
 
 /// Every name that a change brings into an SQL statement.
@@ -321,7 +352,9 @@ fn powers(
             // Whoever is above has changed if this one's power has, and is named instead.
             continue;
         }
-        let old = had.of(name);
+        // Whoever is taken over brings nothing along.
+        let stranger = found.is_some_and(|found| found.standing == Standing::Foreign);
+        let old = if stranger { BTreeSet::new() } else { had.of(name) };
         for power in has.of(name).difference(&old) {
             if allowed.contains(&power.to_lowercase()) {
                 continue;
@@ -371,7 +404,8 @@ impl<'a, R: Borrow<Role>> Reach<'a, R> {
             }
             let Some(role) = roles.get(current).map(Borrow::borrow) else { continue };
             powers.extend((role.attributes & STRONG_ATTRIBUTES).keywords());
-            for edge in &role.memberships {
+            // An edge without any option is there, and of no use.
+            for edge in role.memberships.iter().filter(|edge| edge.admin || edge.inherit || edge.set) {
                 if seen.insert(&edge.role) {
                     next.push(&edge.role);
                 }
@@ -390,7 +424,11 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         let Some(found) = catalog.roles.get(name).filter(|found| found.is_user()) else { continue };
         let loses = match &step.change {
             Change::DropRole { .. } => true,
-            Change::AlterRole(patch) => patch.clear.contains(Attributes::LOGIN),
+            Change::AlterRole(patch) => {
+                patch.clear.contains(Attributes::LOGIN)
+                    || patch.connection_limit == Some(Limit::AtMost(0))
+                    || matches!(patch.valid_until, Some(Expiry::At(_)))
+            }
             // Who had a database to connect to, or a role to use, and has none any more.
             Change::RevokePrivilege { .. } => {
                 found.databases().next().is_some()

@@ -235,3 +235,46 @@ fn approval_of_another_plan_approves_nothing() {
     let bounds = Bounds { approved: Some("sha256:2".into()), ..bounds() };
     assert!(matches!(judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds), Judgement::Held(_)));
 }
+
+#[test]
+fn what_a_removed_role_owns_cannot_go_to_itself_or_to_nobody() {
+    let World { catalog, resolved } = world();
+    for receiver in ["carol", "nobody"] {
+        let bounds = Bounds { reassign_owned_to: receiver.into(), ..bounds() };
+        let judged = judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds);
+        let Judgement::Refused(refusal) = judged else { panic!("{receiver}: {judged:?}") };
+        assert_eq!(refusal.violations[0].rule, "no-receiver");
+    }
+}
+
+#[test]
+fn an_edge_is_revoked_by_its_grantor_and_granted_by_nobody_else() {
+    let revoke = Change::RevokeRole { member: "alice".into(), membership: Membership::plain("mallory") };
+    assert!(broken(vec![revoke]).contains(&"vague-edge"));
+    let membership = Membership { grantor: Some("boss".into()), ..Membership::plain("mallory") };
+    assert!(broken(vec![Change::GrantRole { member: "alice".into(), membership }]).contains(&"vague-edge"));
+}
+
+#[test]
+fn locking_out_many_by_limit_or_expiry_is_held_too() {
+    let mut world = world();
+    let patch = RolePatch {
+        name: "alice".into(),
+        connection_limit: Some(crate::model::Limit::AtMost(0)),
+        ..RolePatch::default()
+    };
+    world.resolved.desired.get_mut("alice").unwrap().connection_limit = Some(crate::model::Limit::AtMost(0));
+    let bounds = Bounds { deletions: 1, ..bounds() };
+    let judged =
+        judge(plan(vec![drop_carol(), Change::AlterRole(patch)]), "honest", &world.resolved, &world.catalog, &bounds);
+    assert!(matches!(judged, Judgement::Held(_)), "{judged:?}");
+}
+
+#[test]
+fn a_protected_name_cannot_be_taken_while_it_is_free() {
+    let World { mut catalog, resolved } = world();
+    catalog.protected.insert("replicator".into());
+    let changes = vec![drop_carol(), Change::CreateRole(role("replicator", Attributes::USER))];
+    let Judgement::Refused(refusal) = judge(plan(changes), "evil", &resolved, &catalog, &bounds()) else { panic!() };
+    assert!(refusal.violations.iter().any(|violation| violation.rule == "protected-role"));
+}

@@ -394,7 +394,11 @@ fn in_use(
     let mut members: Vec<&Role> = catalog
         .roles
         .values()
-        .filter(|role| role.standing == Standing::Foreign && !resolved.in_scope.contains(&role.name))
+        .filter(|role| {
+            // The controller is a member of what it made, by itself.
+            let is_controller = role.name == catalog.server.current_user;
+            !resolved.in_scope.contains(&role.name) && !going.contains(&role.name) && !is_controller
+        })
         .collect();
     while !members.is_empty() {
         let mut next = BTreeSet::new();

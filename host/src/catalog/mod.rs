@@ -19,6 +19,8 @@ pub struct Catalog {
     /// Database privileges granted by somebody other than the owner: REVOKE must run as them.
     /// Keyed by grantee and database.
     pub foreign_grantors: BTreeMap<(String, String), BTreeMap<String, Privileges>>,
+    /// Roles that the operator protects, whether they exist or not.
+    pub protected: BTreeSet<String>,
     /// What the controller is and may.
     pub server: Server,
     /// Digest of the row versions behind all this; it moves whenever any of it does.
@@ -56,6 +58,7 @@ impl Server {
 impl Catalog {
     /// Marks whose each role is. Protected wins over managed.
     pub fn assign_standing(&mut self, protected: &BTreeSet<String>, managed: &BTreeSet<String>) {
+        self.protected.clone_from(protected);
         for role in self.roles.values_mut() {
             role.standing = if protected.contains(&role.name)
                 || is_predefined(&role.name)
@@ -75,7 +78,7 @@ impl Catalog {
     pub fn is_protected(&self, name: &str) -> bool {
         match self.roles.get(name) {
             Some(role) => role.standing == Standing::Protected,
-            None => is_predefined(name),
+            None => is_predefined(name) || self.protected.contains(name),
         }
     }
 }

@@ -143,7 +143,8 @@ impl Ledger {
     pub async fn read(&self, client: &Client, state_file: &Path) -> Result<State, LedgerError> {
         let state = match self {
             Ledger::Database { exists: true } => database::read(client).await?,
-            Ledger::Database { exists: false } => None,
+            // A ledger that was kept in a file until the schema could be made goes on there.
+            Ledger::Database { exists: false } => file::read(&file::beside(state_file))?,
             Ledger::File(path) => {
                 // Both are kept together; one that cannot be read is never taken for an empty one.
                 state_file::read(state_file)?;
@@ -160,19 +161,21 @@ impl Ledger {
         }
     }
 
-    /// Whether inputs and fingerprint are those that were last seen to need nothing. One small
-    /// query, and the answer "no" where anything is unclear.
+    /// Whether inputs and fingerprint are those that were last seen to need nothing. Two small
+    /// queries, and the answer "no" where anything is unclear.
     pub async fn fingerprint_if_converged(
         client: &Client,
         state_file: &Path,
         inputs: &str,
         fingerprint: &str,
     ) -> Result<bool, LedgerError> {
-        let converged = match database::converged(client).await? {
-            Some(converged) => Some(converged),
-            None => {
+        // Whose schema it is comes first: reading a stranger's view would run the stranger's code.
+        let converged = match Ledger::locate(client, state_file).await? {
+            Ledger::Database { exists: true } => database::converged(client).await?,
+            Ledger::Database { exists: false } => None,
+            Ledger::File(path) => {
                 state_file::read(state_file)?;
-                file::read(&file::beside(state_file))?.and_then(|state| state.converged)
+                file::read(&path)?.and_then(|state| state.converged)
             }
         };
         Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))

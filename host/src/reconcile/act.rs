@@ -16,7 +16,7 @@ use crate::model::{Role, Severity, Standing};
 use crate::plan::Change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
-use crate::postgres::explain::ServerError;
+use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::removal::{self, Removals};
 use crate::postgres::{retry, snapshot};
 use crate::resolve::{Kind, Origin, Record, Records};
@@ -116,8 +116,7 @@ impl Reconciler {
         let removals = removal::of(plan.plan(), &renderer, &names);
         let mut sessions = 0;
         if !removals.is_empty() {
-            let clean = failed.is_empty() && is_clean(planned);
-            let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger, clean).await?;
+            let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger).await?;
             failed.extend(more);
             sessions = ended;
         }
@@ -154,8 +153,15 @@ impl Reconciler {
             let result = apply::one_by_one(client, plan, &renderer, verifiers).await;
             failed = self.attempt(result, planned, "apply the plan role by role")?;
         }
-        failed.extend(self.verify(client, planned, &failed).await?);
         without_failed(update, planned, &failed);
+        let without_effect = self.verify(client, planned, &failed).await?;
+        for failed in &without_effect {
+            // It is ours, and not as it was meant to be.
+            if let Some(record) = update.upserts.get_mut(&failed.role) {
+                record.applied = None;
+            }
+        }
+        failed.extend(without_effect);
         if failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
             let fingerprint = self.attempt(fingerprint, planned, "read the catalog's fingerprint")?;
@@ -166,11 +172,16 @@ impl Reconciler {
         Ok(Some(failed))
     }
 
-    /// A superuser's statements do what they say. For anyone else PostgreSQL may accept a GRANT and
-    /// do nothing but warn, so the outcome is read and compared before it is recorded.
+    /// CREATE and ALTER ROLE do what they say. A GRANT or REVOKE may do less, or more, and only warn:
+    /// for want of rights, or since an edge has another grantor. So after those the outcome is read
+    /// and compared before it is recorded.
     async fn verify(&self, client: &Client, planned: &Planned, failed: &[Failed]) -> Result<Vec<Failed>, CycleError> {
         let server = &planned.observation.catalog.server;
-        if server.superuser || planned.plan.is_empty() {
+        let may_differ = |change: &Change| match change {
+            Change::GrantRole { .. } | Change::RevokeRole { .. } | Change::RevokePrivilege { .. } => true,
+            _ => !server.superuser,
+        };
+        if !planned.plan.steps.iter().any(|step| may_differ(&step.change)) {
             return Ok(Vec::new());
         }
         let read = snapshot::read_in_transaction(client, &server.target).await;
@@ -208,19 +219,31 @@ impl Reconciler {
         planned: &Planned,
         mut removals: Removals,
         ledger: &mut Ledger,
-        clean: bool,
     ) -> Result<(Vec<Failed>, usize), CycleError> {
         let catalog = &planned.observation.catalog;
-        let oids: Vec<u32> = removals.keys().filter_map(|name| catalog.oids.get(name).copied()).collect();
-        let sessions = removal::end_sessions(client, &oids).await;
-        let sessions = self.attempt(sessions, planned, "end the sessions of roles that go")?;
+        let (mut errors, mut sessions) = (BTreeMap::new(), 0);
+        for (role, oid) in removals.keys().filter_map(|role| Some((role, *catalog.oids.get(role)?))) {
+            match removal::end_sessions(client, &[oid]).await {
+                Ok(ended) => sessions += ended,
+                Err(error) if error.as_db_error().is_some() => {
+                    let attempt = Attempt {
+                        action: "end its sessions",
+                        role: Some(role),
+                        server_version: catalog.server.version,
+                    };
+                    errors.insert(role.clone(), ServerError::new(&error, &attempt));
+                }
+                Err(error) => return self.attempt(Err(error), planned, "end the sessions of roles that go"),
+            }
+        }
+        removals.retain(|role, _| !errors.contains_key(role));
 
         // Asked again: until they were locked out, the roles could still make objects.
         let receivers = removals.keys().map(|name| (name.clone(), self.settings.reassign_owned_to.clone())).collect();
         let dependencies = snapshot::removals(client, catalog, &receivers).await;
         let dependencies = self.attempt(dependencies, planned, "ask what depends on roles that go")?;
         let target = &self.settings.target;
-        let mut errors = removal::hand_over(target, &removals, &dependencies, catalog.server.version).await;
+        errors.extend(removal::hand_over(target, &removals, &dependencies, catalog.server.version).await);
         removals.retain(|role, _| !errors.contains_key(role));
 
         self.attempt(apply::begin(client).await, planned, "begin the transaction that drops roles")?;
@@ -228,7 +251,7 @@ impl Reconciler {
         let dropped = match dropped {
             Ok(failed) => {
                 errors.extend(failed);
-                self.record_removals(client, planned, &removals, &errors, ledger, clean).await
+                self.record_removals(client, planned, &removals, &errors, ledger).await
             }
             Err(error) => self.attempt(Err(error), planned, "drop roles"),
         };
@@ -251,18 +274,13 @@ impl Reconciler {
         removals: &Removals,
         errors: &BTreeMap<String, ServerError>,
         ledger: &mut Ledger,
-        clean: bool,
     ) -> Result<Update, CycleError> {
-        let mut update = Update {
+        // Not taken for converged: DROP OWNED may have taken more along than the role's own (what it
+        // had granted to others), and time has passed. The next cycle looks at everything.
+        let update = Update {
             removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
             ..Update::default()
         };
-        if clean && errors.is_empty() {
-            let catalog = &planned.observation.catalog;
-            let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
-            let fingerprint = self.attempt(fingerprint, planned, "read the catalog's fingerprint")?;
-            update.converged = Some(Converged { inputs: planned.observation.inputs.clone(), fingerprint });
-        }
         ledger.write(client, &update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
         Ok(update)

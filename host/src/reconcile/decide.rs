@@ -128,6 +128,7 @@ impl Reconciler {
         }
 
         let (steps, by) = tokio::task::block_in_place(|| self.steps(&context, &observation, &spec, &mut resolved))?;
+        let users_declared = spec.roles.values().filter(|role| role.mode != Mode::Present).count();
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
@@ -139,7 +140,7 @@ impl Reconciler {
             self.chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps)
         })?;
         findings.extend(reviewed.findings);
-        let bounds = self.bounds(&observation, approved);
+        let bounds = self.bounds(&observation, users_declared, approved);
         let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
             Judgement::Refused(refusal) => Verdict::Refused(refusal),
             _ if reviewed.verdict == policy::Verdict::Deny => Verdict::Denied { by: reviewed.by },
@@ -236,7 +237,7 @@ impl Reconciler {
         })
     }
 
-    fn bounds(&self, observation: &Observation, approved: Option<&str>) -> Bounds {
+    fn bounds(&self, observation: &Observation, users_declared: usize, approved: Option<&str>) -> Bounds {
         let managed = observation
             .state
             .records
@@ -247,7 +248,7 @@ impl Reconciler {
             deletions: self.settings.max_deletions.allowed(managed),
             allowed_powers: self.settings.allowed_powers.clone(),
             reassign_owned_to: self.settings.reassign_owned_to.clone(),
-            users_declared: observation.parsed.users.len(),
+            users_declared,
             approved: approved.map(str::to_owned),
         }
     }

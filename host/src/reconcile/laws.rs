@@ -153,6 +153,8 @@ fn world() -> impl Strategy<Value = World> {
             let mut catalog = Catalog::default();
             catalog.server.version = version;
             catalog.server.bootstrap_superuser = "postgres".into();
+            let postgres = Role::new("postgres", Mode::Authoritative, Attributes::all());
+            catalog.roles.insert("postgres".into(), postgres);
             let present: BTreeSet<String> = found.iter().flatten().map(|role| role.name.clone()).collect();
             for (number, role) in found.into_iter().enumerate() {
                 let Some(mut role) = role else { continue };

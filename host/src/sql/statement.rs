@@ -243,13 +243,12 @@ impl Renderer<'_> {
                 || (edge.set && edge.inherit == member.contains(Attributes::INHERIT)))
     }
 
-    /// Options of a GRANT for an edge. On 16 and later a bare GRANT leaves the options of an edge
-    /// that is there already as they are, so they are spelled out wherever there may be one.
+    /// Options of a GRANT for an edge. On 16 and later they are always spelled out: a bare GRANT leaves
+    /// those of an edge that is there as they are, and takes INHERIT from an attribute that may change
+    /// in the same plan.
     fn grant_options(&self, member: &str, edge: &Membership) -> String {
-        let found = self.catalog.roles.get(member);
-        let attributes = found.map_or(Attributes::INHERIT, |role| role.attributes);
-        let pair_exists = found.is_some_and(|role| role.memberships.iter().any(|held| held.role == edge.role));
-        if self.is_plain(edge, attributes) && !(pair_exists && self.catalog.server.has_membership_options()) {
+        let attributes = self.catalog.roles.get(member).map_or(Attributes::INHERIT, |role| role.attributes);
+        if self.is_plain(edge, attributes) && !self.catalog.server.has_membership_options() {
             String::new()
         } else {
             self.options(edge)
