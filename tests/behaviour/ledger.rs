@@ -94,3 +94,40 @@ fn a_state_file_taken_to_another_server_removes_nobody_there_unasked() {
 
     assert!(other.has_role("alice") && other.has_role("bob"), "roles of a stranger's server were dropped");
 }
+
+#[test]
+fn a_view_in_a_strangers_schema_is_not_even_read() {
+    let cluster = Cluster::start();
+    cluster.sql("CREATE ROLE mallory LOGIN; GRANT CREATE ON DATABASE postgres TO mallory");
+    // Whoever reads the view runs the function, and with their own rights.
+    cluster.sql(
+        "SET ROLE mallory; CREATE SCHEMA rolewright; \
+         CREATE FUNCTION rolewright.evil() RETURNS text LANGUAGE plpgsql AS \
+         $$BEGIN EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN '1'; END$$; \
+         CREATE VIEW rolewright.state AS SELECT 'format' AS key, rolewright.evil() AS value \
+         UNION ALL SELECT 'inputs', rolewright.evil() UNION ALL SELECT 'fingerprint', rolewright.evil()",
+    );
+    let manifests = Manifests::new();
+    manifests.users(&users(&[("alice", &[])])).secret("alice", "strangers-schema-alice");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    for arguments in [&["plan"][..], &["apply"], &["apply", "--full"]] {
+        rolewright.command(arguments).exits_with(1).says("mallory");
+        assert_eq!(cluster.attribute("mallory", "rolsuper"), "f", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_ledger_kept_in_a_file_goes_on_in_the_schema_once_it_may_be_made() {
+    let cluster = Cluster::start();
+    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'ledger-controller'");
+    let manifests = Manifests::new();
+    manifests.users(&users(&[("alice", &["analyst"])])).secret("alice", "changeover-alice");
+    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "ledger-controller");
+    rolewright.apply().succeeds();
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
+    // The group role is still known to be ours: it goes when no user names it any more.
+    manifests.users(&users(&[("alice", &[])]));
+    rolewright.apply().succeeds();
+    assert!(!cluster.has_role("analyst"));
+    assert_eq!(cluster.value("SELECT string_agg(name, ' ') FROM rolewright.roles"), "alice");
+}

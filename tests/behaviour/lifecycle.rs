@@ -263,3 +263,20 @@ fn a_role_of_the_servers_own_may_be_granted_to_a_user() {
     assert_eq!(cluster.memberships("alice"), ["pg_monitor"]);
     rolewright.plan_json().is_empty();
 }
+
+#[test]
+fn what_a_removed_user_owns_is_never_handed_to_the_user_itself() {
+    let cluster = Cluster::start();
+    cluster.sql("CREATE DATABASE shop");
+    let manifests = Manifests::new();
+    let both = users(&[("carol", &[]), ("dan", &[])]);
+    manifests.users(&both).secret("carol", "receiver-carol").secret("dan", "receiver-dan");
+    let rolewright = Rolewright::new(&cluster, &manifests).env("REASSIGN_OWNED_TO", "carol");
+    rolewright.apply().succeeds();
+    cluster.sql_in("shop", "CREATE TABLE sales (amount int); ALTER TABLE sales OWNER TO carol");
+    manifests.users(&users(&[("dan", &[])]));
+    rolewright.apply().exits_with(3).says("REASSIGN_OWNED_TO");
+    let owner = cluster.sql_in("shop", "SELECT tableowner FROM pg_tables WHERE tablename = 'sales'");
+    assert_eq!(owner, [["carol"]]);
+    assert_eq!(cluster.attribute("carol", "rolcanlogin"), "t");
+}

@@ -41,6 +41,7 @@ pub(crate) fn compile(package: &Path, compiler: &Path, directory: &Path) -> Resu
     let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
     lock.lock().map_err(Error::file("lock", &lock_path))?;
     let workspace = run(cargo(package).args(["locate-project", "--workspace", "--message-format", "plain"]), package)?;
+    forget_other_libraries(compiler, directory)?;
     forget_other_workspaces(&workspace.stdout, directory)?;
 
     let mut command = cargo(package);
@@ -53,6 +54,24 @@ pub(crate) fn compile(package: &Path, compiler: &Path, directory: &Path) -> Resu
     let (name, path) = module_of(&built.stdout, package).ok_or_else(|| Error::NoModule { package: package.into() })?;
     let code = fs::read(&path).map_err(Error::file("read", &path))?;
     Ok(Module { package: name, path, code })
+}
+
+/// Cargo knows a compiler by its version, and does not notice that guest-policies/toolchain.sh has made its standard
+/// library anew: what was compiled against the old one would no longer fit. Whatever it left is removed then.
+fn forget_other_libraries(compiler: &Path, directory: &Path) -> Result<(), Error> {
+    let sysroot = compiler.parent().and_then(Path::parent).map(|sysroot| sysroot.join("stamp"));
+    let made =
+        sysroot.and_then(|stamp| Some((fs::read_to_string(&stamp).ok()?, fs::metadata(&stamp).ok()?.modified().ok()?)));
+    let library = format!("{} {made:?}", compiler.display());
+    let stamp = directory.join("library");
+    if fs::read_to_string(&stamp).is_ok_and(|last| last == library) {
+        return Ok(());
+    }
+    let compiled = directory.join(TARGET);
+    if compiled.exists() {
+        fs::remove_dir_all(&compiled).map_err(Error::file("remove", &compiled))?;
+    }
+    fs::write(&stamp, library).map_err(Error::file("write", &stamp))
 }
 
 /// Cargo names a module after its crate alone. Two clones that share a directory would each take the other's module for
