@@ -121,12 +121,12 @@ fn a_ledger_kept_in_a_file_goes_on_in_the_schema_once_it_may_be_made() {
     let cluster = Cluster::start();
     cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'ledger-controller'");
     let manifests = Manifests::new();
-    manifests.users(&users(&[("alice", &["analyst"])])).secret("alice", "changeover-alice");
+    manifests.users("users:\n  - username: alice\n    roles: [analyst]\n").secret("alice", "changeover-alice");
     let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "ledger-controller");
     rolewright.apply().succeeds();
     cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
     // The group role is still known to be ours: it goes when no user names it any more.
-    manifests.users(&users(&[("alice", &[])]));
+    manifests.users("users:\n  - username: alice\n");
     rolewright.apply().succeeds();
     assert!(!cluster.has_role("analyst"));
     assert_eq!(cluster.value("SELECT string_agg(name, ' ') FROM rolewright.roles"), "alice");

@@ -277,11 +277,11 @@ pub fn compare(made: &Role, wanted: &Role, options: bool) -> Vec<String> {
     let (held, due) = (grants(&made.grants), grants(&wanted.grants));
     for (on, privileges) in &held {
         if due.get(on) != Some(privileges) {
-            found.push(format!("holds other privileges than wished on {:?}", on.1));
+            found.push(format!("holds other privileges than wished on {}", describe(on.1)));
         }
     }
     for on in due.keys().filter(|on| !held.contains_key(*on)) {
-        found.push(format!("does not hold its privileges on {:?}", on.1));
+        found.push(format!("does not hold its privileges on {}", describe(on.1)));
     }
     let key = |setting: &crate::model::Setting| (setting.database.clone(), setting.name.clone(), setting.value.clone());
     let held: BTreeSet<_> = made.settings.iter().map(key).collect();
@@ -314,6 +314,13 @@ fn grants(grants: &[Grant]) -> Held<'_> {
         held.1 |= grant.grantable;
     }
     effective
+}
+
+fn describe(object: &Object) -> String {
+    match object {
+        Object::Database(name) => format!("database {name:?}"),
+        other => format!("{other:?}"),
+    }
 }
 
 fn words(attributes: Attributes) -> String {
