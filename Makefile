@@ -12,7 +12,7 @@ CARGO_FLAGS ?=
 ARGS ?=
 # The PostgreSQL servers that the black-box tests run on: majors, `own` (this machine's) or `newest`.
 PG_MAJORS ?= own newest
-BENCH ?= $(CARGO) bench $(CARGO_FLAGS) -p rolewright-tests
+BENCH ?= $(CARGO) bench $(CARGO_FLAGS) -p rolewright-tests --bench speed -- $(ARGS)
 
 # Cargo's directory and ours may lie outside the clone, so that they outlive it.
 ifdef CARGO_TARGET_DIR
