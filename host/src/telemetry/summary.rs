@@ -150,7 +150,8 @@ impl fmt::Display for Summary {
         let mut parts = Vec::new();
         parts.extend(self.part("user", [self.users_created, self.users_updated, self.users_deleted]));
         parts.extend(self.part("role", [self.roles_created, self.roles_updated, self.roles_deleted]));
-        if parts.is_empty() {
+        // A cycle that failed may have committed before it did: nothing is claimed of it.
+        if parts.is_empty() && !(self.outcome == Outcome::Failed && self.errors > 0) {
             let none = matches!(self.outcome, Outcome::NothingToDo | Outcome::DryRun) && self.errors == 0;
             parts.push(if none { "nothing to do" } else { "nothing changed" }.to_owned());
         }
@@ -202,7 +203,7 @@ mod tests {
         let held = Summary { users_deleted: 9, ..summary(Outcome::Held) };
         assert_eq!(held.to_string(), "plan held for approval in 0.12 s: 9 users to delete");
         let failed = Summary { errors: 1, ..summary(Outcome::Failed) };
-        assert_eq!(failed.to_string(), "cycle failed in 0.12 s: nothing changed; 1 error");
+        assert_eq!(failed.to_string(), "cycle failed in 0.12 s: 1 error");
     }
 
     #[test]
