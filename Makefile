@@ -1,9 +1,10 @@
 # The ways into Rolewright for people and for CI. What a target needs and this machine lacks is installed or fetched
-# first; how, is said in guest-policies/toolchain.sh (WebAssembly) and tests/postgres-binaries.sh (PostgreSQL).
+# first; how, is said in guest-policies/toolchain.sh (WebAssembly), tests/postgres-binaries.sh (PostgreSQL) and
+# tests/kubernetes-binaries.sh (the Kubernetes API server).
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix build setup fmt format-check lint bench clean
+.PHONY: help demo test test-matrix build setup kubernetes fmt format-check lint bench clean
 
 CARGO ?= cargo
 # More flags for every build and test, such as --locked.
@@ -28,6 +29,10 @@ export ROLEWRIGHT_BIN := $(TARGET_DIR)/release/rolewright
 # Before any cargo command that compiles guests: tells their build which rustc has a library for WebAssembly.
 guest = guest=$$(guest-policies/toolchain.sh) && export "$$guest"
 
+# Before the black-box tests: tells them where the API server and helm are.
+kubernetes = server=$$(tests/kubernetes-binaries.sh) && export ROLEWRIGHT_TEST_KUBERNETES="$$server" && \
+	helm=$$(tests/kubernetes-binaries.sh helm) && export ROLEWRIGHT_TEST_HELM="$$helm"
+
 # $(call need,command,Debian package,what for): installs it on Debian as root, else says what is missing.
 define need
 @command -v $(1) >/dev/null || { \
@@ -42,7 +47,7 @@ endef
 
 # $(call black-box,versions): the black-box tests, once on each PostgreSQL; all are run, even when one fails.
 define black-box
-servers=$$(tests/postgres-binaries.sh $(1)) && $(guest) && \
+servers=$$(tests/postgres-binaries.sh $(1)) && $(guest) && $(kubernetes) && \
 printf '%s\n' "$$servers" | { failed=; while IFS= read -r bin; do \
 	server=$$("$$bin/postgres" --version); \
 	echo "=== black-box tests on $$server"; \
@@ -60,11 +65,11 @@ help: ## show this list
 demo: build ## play the whole story on a throwaway PostgreSQL of its own
 	@pg_bin=$$(tests/postgres-binaries.sh any) && PG_BIN="$$pg_bin" examples/demo/run
 
-test: format-check build ## run every test, on this machine's PostgreSQL and on the newest
+test: format-check kubernetes build ## run every test, on this machine's PostgreSQL and on the newest
 	@$(guest) && $(CARGO) test --release $(CARGO_FLAGS) --no-fail-fast --workspace --exclude rolewright-tests $(ARGS)
 	@$(call black-box,$(PG_MAJORS))
 
-test-matrix: build ## run the black-box tests on PostgreSQL 14 to 18
+test-matrix: kubernetes build ## run the black-box tests on PostgreSQL 14 to 18
 	@$(call black-box,14 15 16 17 18)
 
 build: setup ## build target/release/rolewright with its policies
@@ -76,6 +81,9 @@ setup: ## install what this machine lacks: WebAssembly library, C compiler, psql
 	$(call need,cc,gcc libc6-dev,a C compiler: the crate ring has parts in C)
 	$(call need,psql,postgresql-client,the demo and the tests look at the server through it)
 	@guest-policies/toolchain.sh >/dev/null
+
+kubernetes:
+	@$(kubernetes)
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
