@@ -15,7 +15,7 @@ mod harness;
 mod hostile_modules;
 mod hostile_names;
 mod idempotence;
-
+mod kubernetes_harness;
 mod laws;
 mod ledger;
 mod lifecycle;

@@ -1,8 +1,11 @@
-//! As much of an HTTP client as a test of `/metrics` and `/readyz` needs.
+//! As much of an HTTP client as a test of `/metrics` and `/readyz` needs. (The one for the Kubernetes
+//! API is [`ApiClient`](crate::kubernetes::ApiClient).)
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+
+use serde_json::Value;
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -29,6 +32,23 @@ impl Response {
             }
         }
         sum
+    }
+
+    /// Asserts the status.
+    pub fn has_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "the answer: {}", self.body);
+        self
+    }
+
+    /// Asserts that the status is one of success.
+    pub fn succeeds(&self) -> &Self {
+        assert!((200..300).contains(&self.status), "the answer: {} {}", self.status, self.body);
+        self
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in the answer: {}", self.body))
     }
 }
 

@@ -25,6 +25,11 @@ pub fn register_password(password: &str) {
     register(&base64::engine::general_purpose::STANDARD.encode(password), "a password in base64");
 }
 
+/// A token, for a Kubernetes API server.
+pub fn register_token(token: &str) {
+    register(token, "a token");
+}
+
 /// A verifier as `pg_authid` stores it: neither the whole nor salt, stored key and server key.
 pub fn register_verifier(verifier: &str) {
     register(verifier, "a verifier");

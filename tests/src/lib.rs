@@ -1,5 +1,5 @@
 //! What the black-box tests stand on: throwaway PostgreSQL servers, manifests as `kubectl apply`
-//! takes them, and the real binary with everything that it prints. No test lives here; they are in
+//! takes them or a real Kubernetes API server, and the real binary with everything that it prints. No test lives here; they are in
 //! `behaviour/`, one file for each behaviour.
 //!
 //! ```text
@@ -23,6 +23,8 @@
 //! cluster.login("alice", "correct horse", "postgres");
 //! ```
 //!
+//! In a cluster, [`kubernetes`] takes the place of the manifests.
+//!
 //! Whatever a test leaves behind (servers, directories) is removed when its values are dropped,
 //! and at the latest when the test process ends, in whatever way it does: see [`session`].
 
@@ -31,6 +33,7 @@
 pub mod cluster;
 pub mod guests;
 pub mod http;
+pub mod kubernetes;
 pub mod leaks;
 pub mod rolewright;
 pub mod session;
@@ -40,6 +43,7 @@ pub mod tls;
 
 pub use cluster::{Cluster, Options};
 pub use http::Response;
+pub use kubernetes::ApiServer;
 pub use rolewright::{Controller, Output, Rolewright, Signal};
 pub use source::Manifests;
 

@@ -1,5 +1,5 @@
 //! The binary under test, and everything that it prints. Each output, the state file and the ledger
-//! are searched for secrets as soon as a command is over.
+//! are searched for secrets as soon as a command is over, and in a cluster its reports too.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cluster::SUPERUSER_PASSWORD;
+use crate::kubernetes::{Kubeconfig, Namespace};
 use crate::session::{self, binary, free_port, new_directory};
 use crate::{Cluster, Manifests, Response, eventually, http, leaks};
 
@@ -27,15 +29,35 @@ pub struct Rolewright<'a> {
     cluster: &'a Cluster,
     directory: PathBuf,
     environment: BTreeMap<String, String>,
+    /// Where it reports to, if it does.
+    namespace: Option<&'a Namespace<'a>>,
 }
 
 impl<'a> Rolewright<'a> {
-    /// One that connects as the bootstrap superuser over TCP.
+    /// One that connects as the bootstrap superuser over TCP, and reads a directory.
     pub fn new(cluster: &'a Cluster, manifests: &Manifests) -> Rolewright<'a> {
+        Rolewright::with_target(cluster).env("SOURCE_DIR", &manifests.path().display().to_string())
+    }
+
+    /// A replica of the controller that reads a namespace of an API server as a pod would, each with
+    /// a name of its own.
+    pub fn in_cluster(cluster: &'a Cluster, namespace: &'a Namespace<'a>, kubeconfig: &Kubeconfig) -> Rolewright<'a> {
+        static REPLICAS: AtomicU32 = AtomicU32::new(0);
+        let pod = format!("rolewright-{}", REPLICAS.fetch_add(1, Ordering::Relaxed));
+        let mut this = Rolewright::with_target(cluster)
+            .env("KUBERNETES", "true")
+            .env("KUBECONFIG", &kubeconfig.path().display().to_string())
+            .env("NAMESPACE", namespace.name())
+            .env("POD_NAME", &pod);
+        this.namespace = Some(namespace);
+        this
+    }
+
+    fn with_target(cluster: &'a Cluster) -> Rolewright<'a> {
         let directory = new_directory("rolewright");
         let cache = session::directory().join("cache");
         fs::create_dir_all(&cache).expect("our directory is writable");
-        let mut this = Rolewright { cluster, directory, environment: BTreeMap::new() };
+        let mut this = Rolewright { cluster, directory, environment: BTreeMap::new(), namespace: None };
         let state_file = this.state_file().display().to_string();
         for (name, value) in [
             ("DB_HOST", "127.0.0.1"),
@@ -44,7 +66,6 @@ impl<'a> Rolewright<'a> {
             ("DB_USER", "postgres"),
             ("DB_PASS", SUPERUSER_PASSWORD),
             ("DB_SSLMODE", "disable"),
-            ("SOURCE_DIR", &manifests.path().display().to_string()),
             ("STATE_FILE", &state_file),
             ("HTTP_ADDR", "127.0.0.1:0"),
             ("CACHE_DIR", &cache.display().to_string()),
@@ -163,8 +184,12 @@ impl<'a> Rolewright<'a> {
         }
     }
 
-    /// Searches what was left behind: the state file, and every table of the ledger.
+    /// Searches what was left behind: the state file, every table of the ledger, and the reports in
+    /// the cluster.
     pub fn check_what_it_left(&self) {
+        if let Some(namespace) = self.namespace {
+            namespace.check_for_leaks();
+        }
         if let Ok(text) = fs::read_to_string(self.state_file()) {
             leaks::assert_none("the state file", &text);
         }
@@ -333,6 +358,7 @@ impl Controller<'_> {
         let status = self.child.get_mut().wait().expect("our child");
         self.status = Some(status);
         let output = Output {
+            program: "rolewright",
             arguments: self.arguments.clone(),
             status: status.code(),
             stdout: self.stdout.finish(),
@@ -361,6 +387,8 @@ impl Drop for Controller<'_> {
 /// What a command printed, and how it ended.
 #[derive(Debug, Clone)]
 pub struct Output {
+    /// The program: `rolewright` or `kubectl`.
+    pub program: &'static str,
     /// Its arguments.
     pub arguments: String,
     /// The exit code; `None`: ended by a signal.
@@ -379,16 +407,16 @@ impl Output {
 
     /// Asserts the exit code.
     pub fn exits_with(&self, code: i32) -> &Self {
-        let Output { arguments, status, stdout, stderr } = self;
-        assert_eq!(*status, Some(code), "`rolewright {arguments}`\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        let Output { program, arguments, status, stdout, stderr } = self;
+        assert_eq!(*status, Some(code), "`{program} {arguments}`\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         self
     }
 
     /// Asserts that the text was printed, wherever.
     pub fn says(&self, text: &str) -> &Self {
-        let Output { arguments, stdout, stderr, .. } = self;
+        let Output { program, arguments, stdout, stderr, .. } = self;
         let said = stdout.contains(text) || stderr.contains(text);
-        assert!(said, "`rolewright {arguments}` did not say '{text}'\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        assert!(said, "`{program} {arguments}` did not say '{text}'\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         self
     }
 
@@ -407,7 +435,7 @@ impl Output {
     /// Standard output as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("{error} in the output of `rolewright {}`:\n{}", self.arguments, self.stdout)
+            panic!("{error} in the output of `{} {}`:\n{}", self.program, self.arguments, self.stdout)
         })
     }
 

@@ -26,12 +26,15 @@ struct Session {
 }
 
 /// Servers are stopped at once, by the process id that each wrote for itself; nothing in them is
-/// worth keeping.
+/// worth keeping. SIGKILL also ends one that a test has paused.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
 while read -r line; do :; done
 for pidfile in "$1"/*/data/postmaster.pid; do
     if [ -f "$pidfile" ]; then kill -QUIT "$(head -n 1 "$pidfile")"; fi
+done
+for pidfile in "$1"/*/*.pid; do
+    if [ -f "$pidfile" ]; then kill -KILL "$(cat "$pidfile")"; fi
 done
 sleep 0.3
 rm -rf "$1" || { sleep 2; rm -rf "$1"; }
@@ -98,15 +101,7 @@ pub fn repository() -> PathBuf {
 /// `tests/postgres-binaries.sh any` finds.
 pub fn postgres_bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| {
-        if let Some(bin) = env::var_os("ROLEWRIGHT_TEST_PG_BIN") {
-            return bin.into();
-        }
-        let script = repository().join("tests/postgres-binaries.sh");
-        let output = Command::new(&script).arg("any").stderr(Stdio::inherit()).output().expect("bash runs");
-        assert!(output.status.success(), "{} found no PostgreSQL", script.display());
-        String::from_utf8(output.stdout).expect("paths are UTF-8").trim().into()
-    })
+    BIN.get_or_init(|| prepared("ROLEWRIGHT_TEST_PG_BIN", "tests/postgres-binaries.sh", &["any"]))
 }
 
 /// The major version of that PostgreSQL.
@@ -121,6 +116,30 @@ pub fn postgres_major() -> u32 {
         let digits: String = version.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or_else(|_| panic!("no version in '{text}'"))
     })
+}
+
+/// The directory of kube-apiserver and etcd: `ROLEWRIGHT_TEST_KUBERNETES`, else what
+/// `tests/kubernetes-binaries.sh` finds or builds.
+pub fn kubernetes_bin() -> &'static Path {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    BIN.get_or_init(|| prepared("ROLEWRIGHT_TEST_KUBERNETES", "tests/kubernetes-binaries.sh", &[]))
+}
+
+/// The program helm: `ROLEWRIGHT_TEST_HELM`, else what `tests/kubernetes-binaries.sh helm` finds or builds.
+pub fn helm() -> &'static Path {
+    static HELM: OnceLock<PathBuf> = OnceLock::new();
+    HELM.get_or_init(|| prepared("ROLEWRIGHT_TEST_HELM", "tests/kubernetes-binaries.sh", &["helm"]))
+}
+
+/// A path from a variable, else the one that a script of the repository prints.
+fn prepared(variable: &str, script: &str, arguments: &[&str]) -> PathBuf {
+    if let Some(path) = env::var_os(variable) {
+        return path.into();
+    }
+    let script = repository().join(script);
+    let output = Command::new(&script).args(arguments).stderr(Stdio::inherit()).output().expect("bash runs");
+    assert!(output.status.success(), "{} failed; its words are above", script.display());
+    String::from_utf8(output.stdout).expect("paths are UTF-8").trim().into()
 }
 
 /// The binary under test: `ROLEWRIGHT_BIN`, else `rolewright` beside the directory of the test
