@@ -86,30 +86,35 @@ fn rules_are_in_force_as_soon_as_they_are_set() {
 }
 
 #[test]
-fn server_side_apply_creates_what_resource_names_allow_and_nothing_else() {
+fn server_side_apply_creates_the_configmap_that_resource_names_allow_and_no_other() {
+    creates_by_apply("", CORE, "configmaps", configmap);
+}
+
+#[test]
+fn server_side_apply_creates_the_lease_that_resource_names_allow_and_no_other() {
+    creates_by_apply("coordination.k8s.io", LEASES, "leases", lease);
+}
+
+fn creates_by_apply(group: &str, api: &str, resource: &str, object: impl Fn(&str, &str) -> Value) {
     let namespace = ApiServer::shared().namespace();
-    let cases: [(&str, &str, &str, fn(&str, &str) -> Value); 2] =
-        [("", CORE, "configmaps", configmap), ("coordination.k8s.io", LEASES, "leases", lease)];
-    for (group, api, resource, object) in cases {
-        let path = |name: &str| namespace.path(api, resource, name);
-        let account = namespace.service_account(&rule(group, resource, &["mine"], &["create", "patch"]));
-        let client = account.client();
+    let path = |name: &str| namespace.path(api, resource, name);
+    let account = namespace.service_account(&rule(group, resource, &["mine"], &["create", "patch"]));
+    let client = account.client();
 
-        client.apply(&path("mine"), &object("mine", "first")).has_status(201);
-        client.apply(&path("mine"), &object("mine", "second")).has_status(200);
-        refused_for_want_of(&client.apply(&path("other"), &object("other", "first")), "patch");
-        refused_for_want_of(&client.get(&path("mine")), "get");
-        // A POST names no object where RBAC looks, in the URL.
-        refused_for_want_of(&client.create(&path(""), &object("mine", "third")), "create");
+    client.apply(&path("mine"), &object("mine", "first")).has_status(201);
+    client.apply(&path("mine"), &object("mine", "second")).has_status(200);
+    refused_for_want_of(&client.apply(&path("other"), &object("other", "first")), "patch");
+    refused_for_want_of(&client.get(&path("mine")), "get");
+    // A POST names no object where RBAC looks, in the URL.
+    refused_for_want_of(&client.create(&path(""), &object("mine", "third")), "create");
 
-        // Creating by PATCH takes both verbs; changing takes `patch` alone.
-        account.set_rules(&rule(group, resource, &["mine"], &["patch"]));
-        client.apply(&path("mine"), &object("mine", "third")).has_status(200);
-        namespace.admin().delete(&path("mine")).has_status(200);
-        refused_for_want_of(&client.apply(&path("mine"), &object("mine", "first")), "create");
-        account.set_rules(&rule(group, resource, &["mine"], &["create"]));
-        refused_for_want_of(&client.apply(&path("mine"), &object("mine", "first")), "patch");
-    }
+    // Creating by PATCH takes both verbs; changing takes `patch` alone.
+    account.set_rules(&rule(group, resource, &["mine"], &["patch"]));
+    client.apply(&path("mine"), &object("mine", "third")).has_status(200);
+    namespace.admin().delete(&path("mine")).has_status(200);
+    refused_for_want_of(&client.apply(&path("mine"), &object("mine", "first")), "create");
+    account.set_rules(&rule(group, resource, &["mine"], &["create"]));
+    refused_for_want_of(&client.apply(&path("mine"), &object("mine", "first")), "patch");
 }
 
 #[test]
@@ -403,9 +408,10 @@ fn a_paused_etcd_or_server_answers_late() {
         start.elapsed()
     };
     assert!(write() < Duration::from_secs(1));
-    let pauses: [(fn(&ApiServer), fn(&ApiServer)); 2] =
-        [(ApiServer::pause_etcd, ApiServer::resume_etcd), (ApiServer::pause_api, ApiServer::resume_api)];
-    for (pause, resume) in pauses {
+    type Act = fn(&ApiServer);
+    let etcd: (Act, Act) = (ApiServer::pause_etcd, ApiServer::resume_etcd);
+    let api: (Act, Act) = (ApiServer::pause_api, ApiServer::resume_api);
+    for (pause, resume) in [etcd, api] {
         pause(&server);
         let took = std::thread::scope(|scope| {
             let write = scope.spawn(write);

@@ -92,8 +92,9 @@ fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Output {
     let beside = kubernetes_bin().join("kubectl");
     let program = if beside.is_file() { beside } else { PathBuf::from("kubectl") };
     let mut command = Command::new(program);
-    command.arg("--kubeconfig").arg(kubeconfig).arg("--cache-dir").arg(session::directory().join("kubectl"));
-    command.args(arguments).stdin(Stdio::null()).env_remove("KUBECONFIG").env("TZ", "UTC");
+    // Its cache and preferences are in its home, and those of whoever runs the tests mean nothing here.
+    command.arg("--kubeconfig").arg(kubeconfig).args(arguments).stdin(Stdio::null());
+    command.env("HOME", session::directory()).env("TZ", "UTC");
     let output = command.output().expect("kubectl runs");
     let output = Output {
         program: "kubectl",
