@@ -4,7 +4,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix build setup kubernetes fmt format-check lint bench clean
+.PHONY: help demo test test-matrix build setup kubernetes fmt format-check lint bench manifests manifests-check clean
 
 CARGO ?= cargo
 # More flags for every build and test, such as --locked.
@@ -57,7 +57,7 @@ done; [ -z "$$failed" ] || { echo "failed on: $$failed" >&2; exit 1; }; }
 endef
 
 help: ## show this list
-	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET\n" } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET\n" } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings: ARGS=NAME picks tests; PG_MAJORS=\"15 newest\" picks PostgreSQL servers for \`make test\`;"
 	@echo "CARGO_TARGET_DIR and ROLEWRIGHT_CACHE move what is built and what is fetched out of ./target."
@@ -99,6 +99,12 @@ lint: setup format-check ## check format and clippy's advice; licences, if cargo
 
 bench: build ## compare with plain psql, and write docs/benchmarks.md
 	@pg_bin=$$(tests/postgres-binaries.sh any) && $(guest) && ROLEWRIGHT_TEST_PG_BIN="$$pg_bin" $(BENCH)
+
+manifests: ## render deploy/kustomize and deploy/alerts.yaml from the chart
+	@deploy/manifests.sh
+
+manifests-check: ## fail if they are not what the chart gives
+	@deploy/manifests.sh check
 
 clean: ## remove what was built and fetched below target
 	@$(CARGO) clean
