@@ -16,6 +16,7 @@ mod hostile_modules;
 mod hostile_names;
 mod idempotence;
 mod kubernetes_harness;
+mod kubernetes_source;
 mod laws;
 mod ledger;
 mod lifecycle;

@@ -91,6 +91,19 @@ impl<'a> Rolewright<'a> {
         self
     }
 
+    /// The same without being told to read a cluster.
+    #[must_use]
+    pub fn without_kubernetes(&self) -> Rolewright<'a> {
+        let mut environment = self.environment.clone();
+        environment.remove("KUBERNETES");
+        Rolewright {
+            cluster: self.cluster,
+            directory: new_directory("rolewright"),
+            environment,
+            namespace: self.namespace,
+        }
+    }
+
     /// Connects as somebody else.
     #[must_use]
     pub fn connect_as(self, user: &str, password: &str) -> Self {

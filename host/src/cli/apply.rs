@@ -7,8 +7,8 @@ use crate::reconcile::Look;
 use crate::telemetry::logs::{Format, Stream};
 
 pub(super) async fn apply(arguments: ApplyArgs) -> anyhow::Result<u8> {
-    let manner = Manner { format: Format::Text, stream: Stream::Stderr, dry_run: false };
-    let (controller, _) = setup::controller(arguments.options, manner)?;
+    let manner = Manner { format: Format::Text, stream: Stream::Stderr, dry_run: false, following: false };
+    let controller = setup::controller(arguments.options, manner).await?.controller;
     let look = if arguments.full || arguments.approve.is_some() { Look::Full } else { Look::UnlessConverged };
     let cycle = controller.cycle(look, arguments.approve.as_deref()).await;
     // The log has told everything already.

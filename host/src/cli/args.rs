@@ -3,11 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
-use crate::config::{Environment, Options};
+use crate::config::{Environment, Options, values};
 
 /// What was asked for.
 #[derive(Debug, Clone, clap::Parser)]
@@ -77,6 +78,18 @@ pub struct ApplyArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = ENVIRONMENT)]
 pub struct RunArgs {
+    /// One of several acts (only with an API server)
+    #[arg(long, env = "LEADER_ELECTION", value_name = "LEADER_ELECTION", default_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(value_parser = values::flag, help_heading = "High availability")]
+    pub leader_election: bool,
+    /// How long a silent leader leads, in seconds
+    #[arg(long, env = "LEASE_DURATION", value_name = "LEASE_DURATION", default_value = "15")]
+    #[arg(value_parser = values::duration, help_heading = "High availability")]
+    pub lease_duration: Duration,
+    /// Name of this instance [default: the host's]
+    #[arg(long, env = "POD_NAME", value_name = "POD_NAME", help_heading = "High availability")]
+    pub pod_name: Option<String>,
     /// Shared settings.
     #[command(flatten)]
     pub options: Options,

@@ -1,7 +1,7 @@
 //! `rolewright plan`: shows what would be changed, and changes nothing.
 
 use super::args::{Format as PlanFormat, PlanArgs};
-use super::setup::{self, Manner};
+use super::setup::{self, Manner, Parts};
 use super::{FAILED, PENDING, code_of, print};
 use crate::postgres::rehearse::Rehearsal;
 use crate::present::{View, json, markdown, sql, text};
@@ -9,8 +9,8 @@ use crate::reconcile::{Look, Verdict};
 use crate::telemetry::logs::{Format, Stream};
 
 pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
-    let manner = Manner { format: Format::Text, stream: Stream::Stderr, dry_run: true };
-    let (controller, config) = setup::controller(arguments.options, manner)?;
+    let manner = Manner { format: Format::Text, stream: Stream::Stderr, dry_run: true, following: false };
+    let Parts { controller, config, .. } = setup::controller(arguments.options, manner).await?;
     let look = if arguments.rehearse { Look::Full } else { Look::UnlessConverged };
     let planned = controller.reconciler.plan(look, None).await?;
     let rehearsal = if arguments.rehearse { controller.reconciler.rehearse(&planned).await? } else { None };
@@ -20,6 +20,7 @@ pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
     let (held, refused) = match &planned.verdict {
         Verdict::Pass(_) => (None, None),
         Verdict::Held(held) => (Some(held.why.as_str()), None),
+        Verdict::Paused => (None, Some(planned.verdict.to_string())),
         verdict => (None, Some(verdict.to_string())),
     };
     let view = View {

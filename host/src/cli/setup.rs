@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::config::{Config, Options};
+use crate::config::{Config, Options, SecretSelector, SourceChoice};
+use crate::kubernetes::{self, Connection, ErrorCount};
 use crate::policy::{Chain, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
-use crate::reconcile::{Controller, Reconciler, Settings};
+use crate::reconcile::{About, Controller, Reconciler, Settings};
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
-use crate::source::Directory;
+use crate::source::{Directory, Kubernetes, SecretScope, Source};
 use crate::telemetry::Metrics;
 use crate::telemetry::logs::{self, Format, Stream};
 
@@ -34,6 +35,16 @@ pub(super) struct Manner {
     pub(super) format: Format,
     pub(super) stream: Stream,
     pub(super) dry_run: bool,
+    /// Whether the source is watched, or asked once.
+    pub(super) following: bool,
+}
+
+/// What a command works with.
+pub(super) struct Parts {
+    pub(super) controller: Controller,
+    pub(super) config: Config,
+    /// The way to the API server, if that is the source.
+    pub(super) connection: Option<Connection>,
 }
 
 /// Sets up logs and reads the configuration.
@@ -43,7 +54,7 @@ pub(super) fn config(options: Options, format: Format, stream: Stream) -> anyhow
 }
 
 /// A controller that is ready to begin. Nothing is read from source or server yet.
-pub(super) fn controller(options: Options, manner: Manner) -> anyhow::Result<(Controller, Config)> {
+pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Result<Parts> {
     let mut config = config(options, manner.format, manner.stream)?;
     config.dry_run |= manner.dry_run;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be set up")?);
@@ -52,7 +63,7 @@ pub(super) fn controller(options: Options, manner: Manner) -> anyhow::Result<(Co
     let limits = SessionLimits { lock_timeout: config.lock_timeout, ..SessionLimits::default() };
     let target = config.target();
     let pool = Pool::with_limits(target.clone(), config.pool_min, config.pool_max, limits);
-    let source = Directory::new(&config.source_dir, &config.namespace, &config.configmap_name);
+    let (source, connection) = source(&config, manner.following, &metrics).await?;
     let settings = Settings {
         target,
         namespace: config.namespace.clone(),
@@ -65,13 +76,39 @@ pub(super) fn controller(options: Options, manner: Manner) -> anyhow::Result<(Co
     };
     let health = Arc::new(Health::new(config.sync_interval.max(Duration::from_secs(1))));
     let controller = Controller {
-        reconciler: Reconciler::new(Arc::new(source), pool, Arc::new(chain), settings, Arc::clone(&metrics)),
+        reconciler: Reconciler::new(source, pool, Arc::new(chain), settings, Arc::clone(&metrics)),
         backoff: Backoff { base: config.retry_backoff_base, max_retries: config.max_retries },
         shutdown: Shutdown::on_signals().context("the system does not let this process listen for signals")?,
         metrics,
         health,
+        election: None,
+        reporter: None,
+        about: About::default(),
     };
-    Ok((controller, config))
+    Ok(Parts { controller, config, connection })
+}
+
+async fn source(
+    config: &Config,
+    following: bool,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<(Arc<dyn Source>, Option<Connection>)> {
+    let (namespace, configmap) = (&config.namespace, &config.configmap_name);
+    match &config.source {
+        SourceChoice::Directory(path) => Ok((Arc::new(Directory::new(path, namespace, configmap)), None)),
+        SourceChoice::Kubernetes(options) => {
+            let counted = Arc::clone(metrics);
+            let errors = ErrorCount::new(move |operation| counted.kubernetes_error(operation));
+            let connection = kubernetes::connect(options, errors).await?;
+            let scope = match &options.secret_selector {
+                None => SecretScope::ByName,
+                Some(SecretSelector::All) => SecretScope::Namespace { labels: None },
+                Some(SecretSelector::Labels(labels)) => SecretScope::Namespace { labels: Some(labels.clone()) },
+            };
+            let make = if following { Kubernetes::following } else { Kubernetes::once };
+            Ok((Arc::new(make(connection.clone(), namespace, configmap, scope)), Some(connection)))
+        }
+    }
 }
 
 /// The engine with the built-in policy, and compiled modules kept where the configuration says.

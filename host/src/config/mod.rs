@@ -2,7 +2,7 @@
 //! and the flag wins; an empty variable counts as not set. What a command does with them is
 //! written elsewhere.
 
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
-pub use values::{Listen, MaxDeletions, Names, Powers};
+pub use values::{Listen, MaxDeletions, Names, Powers, SecretSelector};
 
 use crate::postgres::{SslMode, Target};
 use crate::secret::Password;
@@ -25,10 +25,21 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 #[derive(Debug, Clone, Args)]
 #[allow(missing_docs)]
 pub struct Options {
-    /// Directory of manifests to read users.yaml and Secrets from
+    /// Read manifests in a directory
     #[arg(long = "source", alias = "source-dir", env = "SOURCE_DIR", value_name = "SOURCE_DIR")]
     #[arg(help_heading = "Source")]
     pub source_dir: Option<PathBuf>,
+    /// Read from the API server, as in a pod
+    #[arg(long, env = "KUBERNETES", value_name = "KUBERNETES", default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
+    #[arg(help_heading = "Source")]
+    pub kubernetes: Option<bool>,
+    /// Cluster and credentials [default: as kubectl picks]
+    #[arg(long, env = "KUBECONFIG", value_name = "KUBECONFIG", help_heading = "Source")]
+    pub kubeconfig: Option<OsString>,
+    /// Context in it
+    #[arg(long = "context", env = "KUBE_CONTEXT", value_name = "KUBE_CONTEXT", help_heading = "Source")]
+    pub kube_context: Option<String>,
     /// Namespace of ConfigMap and Secrets
     #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE", default_value = "postgres")]
     #[arg(value_parser = values::dns_label, help_heading = "Source")]
@@ -37,6 +48,9 @@ pub struct Options {
     #[arg(long, env = "CONFIGMAP_NAME", value_name = "CONFIGMAP_NAME", default_value = "postgres-users-config")]
     #[arg(value_parser = values::dns_subdomain, help_heading = "Source")]
     pub configmap_name: String,
+    /// Labels of the Secrets, or * [default: by name]
+    #[arg(long, env = "SECRET_SELECTOR", value_name = "SECRET_SELECTOR", help_heading = "Source")]
+    pub secret_selector: Option<SecretSelector>,
 
     /// Host
     #[arg(long, env = "DB_HOST", value_name = "DB_HOST")]
@@ -160,10 +174,16 @@ fn log_level() -> impl TypedValueParser<Value = logs::Level> {
 pub enum Invalid {
     /// No source.
     #[error(
-        "there is no source to read users.yaml from: this version reads a directory of manifests. \
-         Name it with --source DIR or SOURCE_DIR"
+        "there is no source to read users.yaml from. Name a directory of manifests with --source DIR or SOURCE_DIR, or \
+         read it from the cluster of your kubeconfig with --kubernetes (in a pod, that is the default)"
     )]
     NoSource,
+    /// Two sources.
+    #[error("--kubernetes and --source {} name two sources: leave one of them out, and unset SOURCE_DIR", path.display())]
+    TwoSources {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The source is not a directory.
     #[error("SOURCE_DIR is {}, which is not a directory that can be read: {why}. Name a directory of manifests", path.display())]
     Source {
@@ -193,11 +213,31 @@ pub enum Invalid {
     },
 }
 
+/// Where users.yaml and the Secrets come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceChoice {
+    /// A directory of manifests.
+    Directory(PathBuf),
+    /// An API server.
+    Kubernetes(ClusterOptions),
+}
+
+/// Which API server, and as whom. What is left open is picked as kubectl does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// Kubeconfig files, separated as in `PATH`.
+    pub kubeconfig: Option<OsString>,
+    /// Context in them.
+    pub context: Option<String>,
+    /// Which Secrets to list and watch; `None`: each by its name.
+    pub secret_selector: Option<SecretSelector>,
+}
+
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Directory of manifests.
-    pub source_dir: PathBuf,
+    /// Where users.yaml comes from.
+    pub source: SourceChoice,
     /// Namespace of the ConfigMap and the Secrets.
     pub namespace: String,
     /// Name of the ConfigMap.
@@ -243,10 +283,7 @@ impl Options {
     /// # Errors
     /// Says which variables do not fit together, and what to do.
     pub fn config(self, environment: Environment<'_>) -> Result<Config, Invalid> {
-        let source_dir = self.source_dir.ok_or(Invalid::NoSource)?;
-        if let Err(why) = std::fs::read_dir(&source_dir) {
-            return Err(Invalid::Source { path: source_dir, why });
-        }
+        let source = self.source(environment)?;
         let (min, max) = (self.db_pool_min_conn, self.db_pool_max_conn);
         if max == 0 || min > max {
             return Err(Invalid::Pool { min, max });
@@ -256,7 +293,7 @@ impl Options {
             None => default_cache_dir(environment).filter(|path| usable(path).is_ok()),
         };
         Ok(Config {
-            source_dir,
+            source,
             namespace: self.namespace,
             configmap_name: self.configmap_name,
             reassign_owned_to: self.reassign_owned_to.unwrap_or_else(|| self.db_user.clone()),
@@ -287,6 +324,32 @@ impl Options {
                 Listen::At(address) => Some(address),
             },
         })
+    }
+}
+
+impl Options {
+    /// A directory where one is named; else the API server, if it is asked for or we are in a pod.
+    fn source(&self, environment: Environment<'_>) -> Result<SourceChoice, Invalid> {
+        // https://kubernetes.io/docs/concepts/containers/container-environment/
+        let in_pod = || environment("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
+        match (&self.source_dir, self.kubernetes) {
+            (Some(path), Some(true)) => Err(Invalid::TwoSources { path: path.clone() }),
+            (Some(path), _) => match std::fs::read_dir(path) {
+                Ok(_) => Ok(SourceChoice::Directory(path.clone())),
+                Err(why) => Err(Invalid::Source { path: path.clone(), why }),
+            },
+            (None, Some(true)) => Ok(SourceChoice::Kubernetes(self.cluster())),
+            (None, None) if in_pod() => Ok(SourceChoice::Kubernetes(self.cluster())),
+            (None, _) => Err(Invalid::NoSource),
+        }
+    }
+
+    fn cluster(&self) -> ClusterOptions {
+        ClusterOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.kube_context.clone(),
+            secret_selector: self.secret_selector.clone(),
+        }
     }
 }
 

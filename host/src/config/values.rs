@@ -91,7 +91,7 @@ impl FromStr for Listen {
 /// The longest time that a setting may ask for.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     let (number, unit) =
         units.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, *ms))).unwrap_or((text, 1_000));
@@ -105,7 +105,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected seconds, such as 30, or a time such as 500ms, 30s or 5m, of at most 24h".to_owned())
 }
 
-pub(super) fn flag(text: &str) -> Result<bool, String> {
+pub(crate) fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -180,6 +180,32 @@ fn is_label(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('-')
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Which Secrets of the namespace are listed and watched at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSelector {
+    /// All of them: `*`.
+    All,
+    /// Those with matching labels, as `kubectl get --selector` takes it.
+    Labels(String),
+}
+
+impl FromStr for SecretSelector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "*" => Ok(SecretSelector::All),
+            // What it means is the API server's business; what it can't be is told here.
+            labels if !labels.is_empty() && !labels.contains(['*', '\n', '"']) => {
+                Ok(SecretSelector::Labels(labels.to_owned()))
+            }
+            _ => Err("expected a label selector, such as app=postgres,team in (a,b), or * for every Secret of the \
+                      namespace"
+                .to_owned()),
+        }
+    }
 }
 
 /// Names separated by commas. One with a comma, a quote or a space at its ends stands in double

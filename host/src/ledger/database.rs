@@ -90,6 +90,18 @@ pub(super) async fn converged(client: &Client) -> Result<Option<Converged>, Ledg
     }
 }
 
+pub(super) async fn holder(client: &Client) -> Result<Option<String>, LedgerError> {
+    let rows = client.query_typed("SELECT value FROM rolewright.state WHERE key = 'instance'", &[]).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+}
+
+pub(super) async fn claim(client: &Client, instance: &str) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO rolewright.state (key, value) VALUES ('instance', $1)
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    client.execute_typed(sql, &[(&instance, Type::TEXT)]).await?;
+    Ok(())
+}
+
 pub(super) async fn write(client: &Client, update: &Update) -> Result<(), LedgerError> {
     if !update.upserts.is_empty() {
         let names: Vec<&str> = update.upserts.keys().map(String::as_str).collect();
@@ -130,12 +142,21 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
         let (summary, steps) = (entry.summary.to_string(), entry.steps.to_string());
         client
             .execute_typed(
-                "INSERT INTO rolewright.history (digest, summary, steps) VALUES ($1, $2::text::jsonb, $3::text::jsonb)",
-                &[(&entry.digest, Type::TEXT), (&summary, Type::TEXT), (&steps, Type::TEXT)],
+                "INSERT INTO rolewright.history (digest, summary, steps, instance)
+                 VALUES ($1, $2::text::jsonb, $3::text::jsonb, $4)",
+                &[
+                    (&entry.digest, Type::TEXT),
+                    (&summary, Type::TEXT),
+                    (&steps, Type::TEXT),
+                    (&update.instance, Type::TEXT),
+                ],
             )
             .await?;
         let sql = "DELETE FROM rolewright.history WHERE id <= (SELECT max(id) FROM rolewright.history) - $1";
         client.execute_typed(sql, &[(&HISTORY_LENGTH, Type::INT8)]).await?;
+    }
+    if let Some(instance) = &update.instance {
+        claim(client, instance).await?;
     }
     match &update.converged {
         Some(converged) => {

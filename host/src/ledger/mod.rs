@@ -74,6 +74,8 @@ pub struct Update {
     pub history: Option<HistoryEntry>,
     /// What was reached.
     pub converged: Option<Converged>,
+    /// The instance that writes, where one of several leads.
+    pub instance: Option<String>,
 }
 
 impl Update {
@@ -179,6 +181,24 @@ impl Ledger {
             }
         };
         Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))
+    }
+
+    /// The instance that claimed the ledger last. One that is kept in a file knows of none.
+    pub async fn holder(&self, client: &Client) -> Result<Option<String>, LedgerError> {
+        match self {
+            Ledger::Database { exists: true } => database::holder(client).await,
+            Ledger::Database { exists: false } | Ledger::File(_) => Ok(None),
+        }
+    }
+
+    /// Makes this instance the only one that may act, with the lock in hand: whoever claimed it before
+    /// finds out in its next transaction. A ledger that was never written is claimed with its first
+    /// update.
+    pub async fn claim(&self, client: &Client, instance: &str) -> Result<(), LedgerError> {
+        match self {
+            Ledger::Database { exists: true } => database::claim(client, instance).await,
+            Ledger::Database { exists: false } | Ledger::File(_) => Ok(()),
+        }
     }
 
     /// Writes an update, within the transaction that the client is in.

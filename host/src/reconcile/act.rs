@@ -34,6 +34,9 @@ impl Reconciler {
     pub(super) async fn act(&self, planned: Planned) -> Result<Outcome, CycleError> {
         let started = Instant::now();
         let plan = match &planned.verdict {
+            Verdict::Pass(_) if planned.observation.directives.paused => {
+                return Ok(Outcome::Done(Box::new(Report::untouched(planned))));
+            }
             Verdict::Pass(_) if planned.converged => {
                 let report = Report::applied(planned, Vec::new(), 0);
                 self.write_state_file(&report)?;
@@ -136,6 +139,7 @@ impl Reconciler {
         let catalog = &planned.observation.catalog;
         let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
         self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
+        self.check_claim(client, ledger).await?;
         if !self.is_fresh(client, planned).await? {
             return Ok(None);
         }
@@ -147,6 +151,7 @@ impl Reconciler {
             tracing::debug!("the plan as a whole was refused; trying role by role");
             apply::roll_back(client).await;
             self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
+            self.check_claim(client, ledger).await?;
             if !self.is_fresh(client, planned).await? {
                 return Ok(None);
             }
@@ -279,6 +284,7 @@ impl Reconciler {
         // had granted to others), and time has passed. The next cycle looks at everything.
         let update = Update {
             removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
+            instance: self.instance(),
             ..Update::default()
         };
         ledger.write(client, &update).await?;
@@ -322,7 +328,8 @@ impl Reconciler {
         }
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
-        Update { upserts, removed: removed.collect(), history: history(planned, &[]), converged: None }
+        let (removed, history) = (removed.collect(), history(planned, &[]));
+        Update { upserts, removed, history, converged: None, instance: self.instance() }
     }
 
     /// Whether there is anything to write although there is nothing to change.

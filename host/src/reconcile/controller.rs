@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{CycleError, Look, Reconciler, Report, Verdict, act};
+use time::OffsetDateTime;
+
+use super::{About, CycleError, Look, Reconciler, Report, Verdict, act};
+use crate::kubernetes::lease::{Election, Standing};
 use crate::model::Severity;
 use crate::plan::Counts;
 use crate::postgres::retry::{Backoff, RetryError, retry};
 use crate::present::dry_run;
 use crate::printable;
+use crate::report::Reporter;
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
@@ -36,6 +40,12 @@ pub struct Controller {
     pub metrics: Arc<Metrics>,
     /// What `/livez` and `/readyz` say.
     pub health: Arc<Health>,
+    /// Which of several instances acts, where there may be several.
+    pub election: Option<Election>,
+    /// Who writes down how things stand, besides log and metrics.
+    pub reporter: Option<Arc<dyn Reporter>>,
+    /// Who is reported on, and what.
+    pub about: About,
 }
 
 /// What a cycle came to.
@@ -47,37 +57,141 @@ pub struct Cycle {
     pub result: Result<Report, CycleError>,
 }
 
+/// How a cycle of [`Controller::run`] ended.
+enum Ended {
+    /// By itself.
+    Finished,
+    /// Another instance leads.
+    Deposed,
+    /// It was given up after a signal.
+    TimedOut,
+}
+
 impl Controller {
-    /// Cycles at once, every `interval`, and whenever the source changes, until the shutdown.
+    /// Cycles at once, every `interval`, and whenever the source changes, until the shutdown; one of
+    /// several instances does so as long as it leads.
     pub async fn run(&self, interval: Duration) {
         let mut number: u64 = 0;
+        let mut led = false;
         while !self.shutdown.is_triggered() {
             self.health.tick();
+            if !self.leads(led) {
+                led = false;
+                self.stand_by(interval).await;
+                continue;
+            }
+            if !std::mem::replace(&mut led, true) {
+                // What another has left behind is looked at closely.
+                number = 0;
+            }
             let look = if number.is_multiple_of(FULL_EVERY) { Look::Full } else { Look::UnlessConverged };
             number += 1;
-            if self.cycle_with_grace(look).await.is_none() {
-                tracing::warn!("the cycle took too long to end after the signal; its transaction is rolled back");
-                break;
+            match self.cycle_as_long_as_it_may(look).await {
+                Ended::Finished => {}
+                Ended::Deposed => continue,
+                Ended::TimedOut => {
+                    tracing::warn!("the cycle took too long to end after the signal; its transaction is rolled back");
+                    break;
+                }
             }
             tokio::select! {
                 () = self.shutdown.wait() => {}
                 () = tokio::time::sleep(interval) => {}
                 () = self.reconciler.source.changed() => tracing::info!("the source changed"),
+                () = self.standing_changed() => {}
             }
+        }
+        if let Some(election) = &self.election {
+            election.resign().await;
         }
         self.reconciler.pool.close();
         tracing::info!("stopped");
     }
 
-    /// `None`: given up after a signal.
-    async fn cycle_with_grace(&self, look: Look) -> Option<Cycle> {
+    /// Whether this instance is the one to act; `led`: whether it was until now.
+    fn leads(&self, led: bool) -> bool {
+        let standing = self.election.as_ref().map(Election::standing);
+        let leads = matches!(standing, None | Some(Standing::Leader { .. }));
+        self.metrics.leads(leads);
+        match standing {
+            Some(Standing::Leader { transitions }) if !led => {
+                tracing::info!(transitions, "this instance leads");
+                self.reconciler.begin_term();
+                if let Some(reporter) = &self.reporter {
+                    reporter.forget();
+                }
+            }
+            Some(Standing::Follower { leader }) if led => {
+                tracing::warn!(leader, "this instance no longer leads");
+            }
+            _ => {}
+        }
+        leads
+    }
+
+    /// Follows the source, so as to act at once when it is this instance's turn.
+    async fn stand_by(&self, interval: Duration) {
+        match (self.reconciler.source.document().await, self.election.as_ref().map(Election::standing)) {
+            (_, Some(Standing::Unknown(why))) => self.health.is_not_ready(why),
+            (Err(error), _) => self.health.is_not_ready(format!("on standby, and the source cannot be read: {error}")),
+            _ => self.health.is_ready(),
+        }
+        tokio::select! {
+            () = self.shutdown.wait() => {}
+            () = tokio::time::sleep(interval) => {}
+            () = self.reconciler.source.changed() => {}
+            () = self.standing_changed() => {}
+        }
+    }
+
+    async fn standing_changed(&self) {
+        match &self.election {
+            Some(election) => election.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until this instance no longer leads.
+    async fn deposed(&self) {
+        loop {
+            self.standing_changed().await;
+            let Some(election) = &self.election else { continue };
+            if !matches!(election.standing(), Standing::Leader { .. }) {
+                return;
+            }
+        }
+    }
+
+    /// One cycle, which ends early if the process is to end or another instance leads.
+    async fn cycle_as_long_as_it_may(&self, look: Look) -> Ended {
         let cycle = self.cycle(look, None);
         tokio::pin!(cycle);
         tokio::select! {
-            cycle = &mut cycle => return Some(cycle),
+            cycle = &mut cycle => return self.report(&cycle).await,
+            () = self.deposed() => {
+                tracing::warn!("the cycle in hand is given up; its transaction is rolled back");
+                return Ended::Deposed;
+            }
             () = self.shutdown.wait() => tracing::info!("finishing the cycle in hand"),
         }
-        tokio::time::timeout(GRACE, cycle).await.ok()
+        match tokio::time::timeout(GRACE, cycle).await {
+            Ok(cycle) => self.report(&cycle).await,
+            Err(_) => Ended::TimedOut,
+        }
+    }
+
+    /// Tells operators. A leader that the database does not know any more has nothing to tell.
+    async fn report(&self, cycle: &Cycle) -> Ended {
+        if let Err(CycleError::Superseded { .. }) = cycle.result {
+            if let Some(election) = &self.election {
+                election.demote();
+            }
+            return Ended::Deposed;
+        }
+        if let Some(reporter) = &self.reporter {
+            reporter.report(self.reconciler.facts(&self.about, cycle, OffsetDateTime::now_utc())).await;
+        }
+        Ended::Finished
     }
 
     /// One cycle, with retries; logged, counted, and told to whoever watches.
@@ -128,8 +242,12 @@ impl Controller {
                     let (users, roles) = act::managed(planned, &planned.observation.catalog, &failed);
                     self.metrics.managed(users, roles);
                 }
+                self.metrics.stands(report.state(summary.outcome));
             }
-            Err(error) => self.health.is_not_ready(format!("the last cycle failed: {error}")),
+            Err(error) => {
+                self.health.is_not_ready(format!("the last cycle failed: {error}"));
+                self.metrics.fell_out_of_sync();
+            }
         }
         let pool = &self.reconciler.pool;
         self.metrics.pool(pool.busy(), pool.idle());

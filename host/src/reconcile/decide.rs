@@ -13,7 +13,8 @@ use crate::plan::{self, Change, Counts, Plan, Removal, Step};
 use crate::policy::{self, Context};
 use crate::postgres::snapshot;
 use crate::resolve::{self, Kind, Resolved};
-use crate::secret::Password;
+use crate::secret::{Password, SecretRef, Secrets};
+use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
 
 /// Whether a plan may run.
@@ -25,6 +26,8 @@ pub enum Verdict {
     Held(Held),
     /// The guard says no.
     Refused(Refusal),
+    /// The ConfigMap is annotated: nothing is applied for now.
+    Paused,
     /// Findings stand against it.
     Blocked,
     /// Reviewers say no.
@@ -34,6 +37,13 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether findings stand against everything.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self, Verdict::Blocked)
+    }
+}
+
 /// Why a plan may not run, or that it may.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,6 +51,7 @@ impl fmt::Display for Verdict {
             Verdict::Pass(_) => f.write_str("the plan may run"),
             Verdict::Held(held) => held.fmt(f),
             Verdict::Refused(refusal) => refusal.fmt(f),
+            Verdict::Paused => write!(f, "paused: nothing is applied while the ConfigMap is annotated {PAUSED}"),
             Verdict::Blocked => f.write_str("the findings stand against the whole spec; nothing was changed"),
             Verdict::Denied { by } => write!(f, "policy {} denies the plan; nothing was changed", by.join(", ")),
         }
@@ -117,6 +128,7 @@ impl Reconciler {
             tokio::task::block_in_place(|| self.declare(&context, std::mem::take(&mut observation.spec)))?;
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
         let blocked = resolved.blocked
             || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
@@ -135,6 +147,9 @@ impl Reconciler {
         let digest = digest::of_plan(&steps, text, self.chain.digest(), catalog, &self.settings);
         let plan = Arc::new(Plan { digest, steps, removals });
         self.metrics.plan(plan.steps.len());
+        // An annotation stays where it is when its plan has run: it must not stand in the way of others.
+        let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);
+        let approved = approved.or(annotated);
 
         let reviewed = tokio::task::block_in_place(|| {
             self.chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps)
@@ -145,10 +160,13 @@ impl Reconciler {
             Judgement::Refused(refusal) => Verdict::Refused(refusal),
             _ if reviewed.verdict == policy::Verdict::Deny => Verdict::Denied { by: reviewed.by },
             Judgement::Held(held) => Verdict::Held(held),
-            Judgement::Pass(_) if reviewed.verdict == policy::Verdict::Hold && approved != Some(&plan.digest) => {
+            Judgement::Pass(_)
+                if reviewed.verdict == policy::Verdict::Hold && approved != Some(plan.digest.as_str()) =>
+            {
                 let why = format!("policy {} wants it to be approved", reviewed.by.join(", "));
                 Verdict::Held(Held { why, digest: plan.digest.clone() })
             }
+            Judgement::Pass(_) if observation.directives.paused && !plan.is_empty() => Verdict::Paused,
             Judgement::Pass(guarded) => Verdict::Pass(guarded),
         };
         let findings = locate(&observation, findings);
@@ -250,6 +268,24 @@ impl Reconciler {
             reassign_owned_to: self.settings.reassign_owned_to.clone(),
             users_declared,
             approved: approved.map(str::to_owned),
+        }
+    }
+}
+
+/// Puts what the source has to say of a Secret into the finding about it: that it is missing is one
+/// thing, that a right is missing another.
+fn explain_secrets(findings: &mut [Finding], spec: &Spec, secrets: &Secrets) {
+    let about = |finding: &Finding| finding.policy.is_none() && finding.code.starts_with("secret-");
+    if !findings.iter().any(about) {
+        return;
+    }
+    let roles: BTreeMap<&str, &Role> = spec.roles.values().map(|role| (role.path.as_str(), role)).collect();
+    for finding in findings.iter_mut().filter(|finding| about(finding)) {
+        let Some(role) = roles.get(finding.path.as_str()) else { continue };
+        let Some(credential) = &role.credential else { continue };
+        let reference = SecretRef { name: credential.secret.clone(), key: credential.key.clone() };
+        if let Some(problem) = secrets.get(&reference).and_then(|secret| secret.problem.as_ref()) {
+            finding.message = format!("{:?} is left as it is: {problem}", role.name);
         }
     }
 }

@@ -42,10 +42,12 @@ pub(super) fn of_inputs(text: &str, secrets: &Secrets, chain: &str, settings: &S
 }
 
 /// Digest of a plan: who approves it approves these steps, from this document and chain, on this
-/// server, with these roles as they are.
+/// server, with these roles as they are, under these settings.
 pub(super) fn of_plan(steps: &[Step], text: &str, chain: &str, catalog: &Catalog, settings: &Settings) -> String {
     let mut fold = Fold::default();
-    fold.text(text).text(chain).text(&catalog.server.identity).text(&settings.reassign_owned_to);
+    let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
+    fold.text(text).text(chain).text(&catalog.server.identity).text(reassign_owned_to);
+    fold.text(&format!("{max_deletions:?} {protected_roles:?} {allowed_powers:?}"));
     for step in steps {
         fold.text(&format!("{:?} {:?}", step.change, step.risk));
         if let Some(role) = step.change.role() {

@@ -59,6 +59,12 @@ pub enum CycleError {
         /// The same as an identifier.
         quoted: String,
     },
+    /// Another instance leads.
+    #[error("instance {by} has taken over, so nothing was changed; this one becomes a standby")]
+    Superseded {
+        /// Its identity.
+        by: String,
+    },
     /// Somebody else keeps changing roles.
     #[error(
         "the catalog changed {times} times while a plan was made; somebody else is changing roles. The next cycle tries again"
@@ -94,7 +100,7 @@ impl CycleError {
             CycleError::Connect(error) => error.is_transient(),
             CycleError::Postgres(error) => error.transient,
             CycleError::Ledger(LedgerError::Postgres(error)) => retry::is_transient(error),
-            CycleError::Restless { .. } => true,
+            CycleError::Restless { .. } | CycleError::Source(SourceError::Cluster { transient: true, .. }) => true,
             _ => false,
         }
     }

@@ -12,20 +12,23 @@ mod controller;
 mod decide;
 mod digest;
 mod error;
+mod facts;
 #[cfg(test)]
 mod laws;
 mod observe;
 mod report;
+mod term;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 pub use controller::{Controller, Cycle};
 pub use decide::{Planned, Verdict};
 pub use error::CycleError;
+pub use facts::About;
 pub use observe::{Observation, Seen};
 pub use report::Report;
 
@@ -80,6 +83,19 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     known: Mutex<observe::KnownPasswords>,
     told_of_ledger: AtomicBool,
+    /// The last `sync-now` that was looked at.
+    sync_now: Mutex<Option<String>>,
+    /// What was read last.
+    declared: Mutex<facts::Declared>,
+    term: Option<Term>,
+}
+
+/// One of several instances that may act, one at a time.
+#[derive(Debug)]
+struct Term {
+    instance: String,
+    /// Whether this term of leadership has been written into the ledger.
+    claimed: AtomicBool,
 }
 
 impl Reconciler {
@@ -99,6 +115,23 @@ impl Reconciler {
             metrics,
             known: Mutex::default(),
             told_of_ledger: AtomicBool::new(false),
+            sync_now: Mutex::default(),
+            declared: Mutex::default(),
+            term: None,
+        }
+    }
+
+    /// One of several instances: it acts only as long as no other has claimed the ledger.
+    #[must_use]
+    pub fn one_of_several(mut self, instance: &str) -> Reconciler {
+        self.term = Some(Term { instance: instance.to_owned(), claimed: AtomicBool::new(false) });
+        self
+    }
+
+    /// This instance has become the leader: it claims the ledger before it acts.
+    pub fn begin_term(&self) {
+        if let Some(term) = &self.term {
+            term.claimed.store(false, Ordering::Relaxed);
         }
     }
 
@@ -126,6 +159,7 @@ impl Reconciler {
     ///
     /// Whatever keeps the cycle from its end. Users that failed by themselves are in the report.
     pub async fn apply(&self, look: Look, approved: Option<&str>) -> Result<Report, CycleError> {
+        self.claim().await?;
         for _ in 0..REPLANS {
             let planned = self.plan(look, approved).await?;
             match self.act(planned).await? {

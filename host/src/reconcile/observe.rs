@@ -2,12 +2,14 @@
 //! finds out whose passwords are in force.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::facts::Declared;
 use super::{CycleError, Look, Reconciler, digest};
 use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
@@ -18,6 +20,7 @@ use crate::postgres::snapshot::{self, StoredVerifiers};
 use crate::printable;
 use crate::resolve::{self, Records};
 use crate::secret::{SecretRef, Secrets};
+use crate::source::{Declaration, Directives, Revision};
 use crate::spec::{self, Parsed};
 
 /// What was seen.
@@ -50,6 +53,10 @@ pub struct Observation {
     pub inputs: String,
     /// Whether the server is a standby.
     pub in_recovery: bool,
+    /// What the annotations of the ConfigMap ask for.
+    pub directives: Directives,
+    /// Which writing of the ConfigMap this is.
+    pub revision: Option<Revision>,
 }
 
 /// Passwords that were compared with what the server stores, and found to be in force: for each
@@ -59,14 +66,17 @@ pub(super) type KnownPasswords = HashMap<String, (String, [u8; 32])>;
 impl Reconciler {
     pub(super) async fn observe(&self, look: Look) -> Result<Seen, CycleError> {
         // The server is asked while the source is read; its troubles come second.
-        let (document, greeted) = tokio::join!(self.source.document(), self.greet(look));
-        let document = document?;
+        let (declaration, greeted) = tokio::join!(self.source.document(), self.greet(look));
+        let Declaration { document, directives, revision } = declaration?;
+        let asked_for_all = self.asked_anew(&directives);
+        *self.declared.lock().unwrap_or_else(PoisonError::into_inner) =
+            Declared { directives: directives.clone(), revision: revision.clone() };
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
         let secrets = self.source.secrets(&parsed.secrets()).await?;
         let inputs = digest::of_inputs(&document.text, &secrets, self.chain.digest(), &self.settings, self.clock());
         let (client, seen) = greeted?;
 
-        if let Some((server, fingerprint)) = seen {
+        if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
             let state_file = &self.settings.state_file;
             if Ledger::fingerprint_if_converged(&client, state_file, &inputs, &fingerprint).await? {
                 let catalog = Catalog { server, fingerprint, ..Catalog::default() };
@@ -80,6 +90,8 @@ impl Reconciler {
                     state: ledger::State::default(),
                     inputs,
                     in_recovery: false,
+                    directives,
+                    revision,
                 })));
             }
         }
@@ -113,6 +125,8 @@ impl Reconciler {
             state,
             inputs,
             in_recovery: snapshot.in_recovery,
+            directives,
+            revision,
         })))
     }
 
@@ -129,6 +143,14 @@ impl Reconciler {
             .await
             .map_err(|error| CycleError::postgres(&error, "read the catalog's fingerprint", &server))?;
         Ok((client, Some((server, fingerprint))))
+    }
+
+    /// Whether `sync-now` was written since it was last looked at.
+    fn asked_anew(&self, directives: &Directives) -> bool {
+        let mut handled = self.sync_now.lock().unwrap_or_else(PoisonError::into_inner);
+        let anew = directives.sync_now.is_some() && *handled != directives.sync_now;
+        handled.clone_from(&directives.sync_now);
+        anew
     }
 
     /// Once, in words: what a controller without the right to make a schema has to live with.

@@ -8,6 +8,7 @@ use crate::ledger::state_file::{Entries, Entry};
 use crate::model::Severity;
 use crate::plan::{Counts, Plan};
 use crate::postgres::apply::Failed;
+use crate::telemetry::metrics::State;
 use crate::telemetry::summary::{Outcome, Summary};
 
 /// How a cycle ended that came to its end.
@@ -37,10 +38,16 @@ impl Report {
         Report::untouched(planned)
     }
 
+    /// Whether the plan was carried out, as far as it could be.
+    pub(super) fn acted(&self) -> bool {
+        self.acted
+    }
+
     /// The summary line; `dry_run` tells that nothing was meant to be changed.
     pub fn summary(&self, dry_run: bool) -> Summary {
         let outcome = match &self.planned.verdict {
             Verdict::Held(_) => Outcome::Held,
+            Verdict::Paused => Outcome::Paused,
             Verdict::Refused(_) | Verdict::Denied { .. } | Verdict::Blocked => Outcome::Refused,
             Verdict::Pass(_) if dry_run => Outcome::DryRun,
             Verdict::Pass(_) if self.planned.plan.is_empty() => Outcome::NothingToDo,
@@ -49,8 +56,25 @@ impl Report {
         Summary { errors: self.errors(), ..Summary::new(outcome, &self.counts()) }
     }
 
+    /// How things stand, for the metrics.
+    pub(super) fn state(&self, outcome: Outcome) -> State {
+        let left_out: BTreeSet<&str> =
+            self.failed.iter().map(|failed| failed.role.as_str()).chain(self.left_out()).collect();
+        State {
+            synced: matches!(outcome, Outcome::Applied | Outcome::NothingToDo) && self.errors() == 0,
+            held: outcome == Outcome::Held,
+            paused: self.planned.observation.directives.paused,
+            users_not_synced: left_out.len(),
+        }
+    }
+
+    /// Users that keep what they have, for want of a Secret or the like.
+    fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.planned.resolved.skipped.iter().map(String::as_str)
+    }
+
     /// What was done, or, if nothing was, what would have been.
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let failed: BTreeSet<&str> = self.failed.iter().map(|failed| failed.role.as_str()).collect();
         let plan = &self.planned.plan;
         let steps = plan

@@ -15,10 +15,10 @@ use futures_util::future::BoxFuture;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::manifest::{Manifest, Object};
-use super::{Source, SourceError};
+use super::value::absent;
+use super::{Declaration, Source, SourceError};
 use crate::model::SecretState;
-use crate::secret::{Secret, SecretRef, Secrets};
-use crate::spec::Document;
+use crate::secret::{SecretRef, Secrets};
 use crate::spec::yaml::MAX_BYTES;
 
 /// How often [`Source::changed`] looks.
@@ -124,7 +124,7 @@ impl Source for Directory {
         self.inner.origin()
     }
 
-    fn document(&self) -> BoxFuture<'_, Result<Document, SourceError>> {
+    fn document(&self) -> BoxFuture<'_, Result<Declaration, SourceError>> {
         Box::pin(self.blocking(Inner::document))
     }
 
@@ -166,7 +166,7 @@ impl Inner {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn document(&self) -> Result<Document, SourceError> {
+    fn document(&self) -> Result<Declaration, SourceError> {
         // Also after an error: what was wrong is not looked at again until it changes.
         let (result, fingerprint) = self.read();
         self.seen().document = Some(fingerprint.clone());
@@ -179,13 +179,13 @@ impl Inner {
     }
 
     /// The one ConfigMap among the files.
-    fn users(&self, files: &[File]) -> Result<Document, SourceError> {
+    fn users(&self, files: &[File]) -> Result<Declaration, SourceError> {
         let objects: Vec<Vec<Object<'_>>> = files.iter().map(|file| file.manifest.objects()).collect();
         let maps = || objects.iter().flatten().filter(|object| object.kind == "ConfigMap");
         let matching: Vec<&Object<'_>> =
             maps().filter(|map| map.name == self.configmap && map.is_in(&self.namespace)).collect();
         match matching.as_slice() {
-            [map] => map.users(),
+            [map] => map.declaration(),
             [] => {
                 let found = maps().map(|map| match map.namespace {
                     Some(namespace) => format!("{namespace}/{} at {}", map.name, map.place()),
@@ -325,10 +325,6 @@ impl Inner {
 
 fn io_error(path: &Path, cause: io::Error) -> SourceError {
     SourceError::Io { what: path.display().to_string(), cause }
-}
-
-fn absent(state: SecretState, problem: String) -> Secret {
-    Secret { state, version: String::new(), password: None, problem: Some(problem) }
 }
 
 /// Changes whenever the file is written, and is derived from nothing in it. A `resourceVersion` in

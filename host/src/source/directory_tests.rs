@@ -58,7 +58,7 @@ impl Place {
     }
 
     async fn document(&self) -> Document {
-        self.source().document().await.unwrap()
+        self.source().document().await.unwrap().document
     }
 
     async fn refusal(&self) -> String {
@@ -293,12 +293,12 @@ async fn a_mounted_configmap_is_followed_through_its_links() {
     std::os::unix::fs::symlink("..v1", place.0.join("..data")).unwrap();
     std::os::unix::fs::symlink("..data/users.yaml", place.0.join("users.yaml")).unwrap();
     let source = place.source();
-    assert!(source.document().await.unwrap().text.contains("alice"));
+    assert!(source.document().await.unwrap().document.text.contains("alice"));
 
     std::os::unix::fs::symlink("..v2", place.0.join("..new")).unwrap();
     fs::rename(place.0.join("..new"), place.0.join("..data")).unwrap();
     tokio::time::timeout(Duration::from_secs(5), source.changed()).await.unwrap();
-    assert!(source.document().await.unwrap().text.contains("bob"));
+    assert!(source.document().await.unwrap().document.text.contains("bob"));
 }
 
 #[tokio::test]

@@ -3,17 +3,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::SourceError;
+use super::{Declaration, Directives, SourceError, USERS_KEY, value};
 use crate::model::SecretState;
-use crate::secret::{Password, Secret};
+use crate::secret::Secret;
 use crate::spec::Document;
 use crate::spec::locations::Lines;
 use crate::spec::yaml::{self, Entry, Kind, Node};
-
-/// The key of the ConfigMap.
-pub(super) const USERS_KEY: &str = "users.yaml";
 
 /// The ConfigMaps and Secrets of one file. Its texts are wiped when it goes.
 pub(super) struct Manifest {
@@ -113,8 +110,15 @@ impl Object<'_> {
         self.namespace.is_none_or(|own| own == namespace)
     }
 
+    /// What this ConfigMap declares.
+    pub(super) fn declaration(&self) -> Result<Declaration, SourceError> {
+        let annotations = self.node.get("metadata").and_then(|metadata| metadata.get("annotations"));
+        let annotation = |key: &str| annotations.and_then(|annotations| annotations.get(key)).and_then(Node::text);
+        Ok(Declaration { document: self.users()?, directives: Directives::read(annotation), revision: None })
+    }
+
     /// The text of `users.yaml`, and where it sits in the file.
-    pub(super) fn users(&self) -> Result<Document, SourceError> {
+    fn users(&self) -> Result<Document, SourceError> {
         let missing =
             |keys: Vec<String>| SourceError::NoUsers { name: self.name.to_owned(), place: self.place(), keys };
         let entries = match self.node.get("data").map(|data| &data.kind) {
@@ -163,22 +167,8 @@ impl Object<'_> {
                 };
             }
         };
-        let found = found.and_then(|text| match text {
-            Some(text) if text.contains('\0') => Err(format!("key {key:?} contains a NUL byte, which no password can")),
-            other => Ok(other),
-        });
-        let about = |what: String| Some(format!("Secret {:?} at {}: {what}", self.name, self.place()));
-        match found {
-            Ok(Some(mut text)) if !text.is_empty() => {
-                let password = Password::new(std::mem::take(&mut *text));
-                Secret { state: SecretState::Present, version, password: Some(password), problem: None }
-            }
-            Ok(_) => {
-                let problem = about(format!("key {key:?} is empty"));
-                Secret { state: SecretState::Empty, version, password: None, problem }
-            }
-            Err(why) => Secret { state: SecretState::Unreadable, version, password: None, problem: about(why) },
-        }
+        let shown = format!("Secret {:?} at {}", self.name, self.place());
+        value::secret(&shown, key, version, found)
     }
 }
 
@@ -186,10 +176,7 @@ impl Object<'_> {
 fn decode(text: &str) -> Result<Zeroizing<String>, &'static str> {
     let compact = Zeroizing::new(text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect::<String>());
     let bytes = STANDARD.decode(compact.as_bytes()).map_err(|_| "is not valid base64")?;
-    String::from_utf8(bytes).map(Zeroizing::new).map_err(|error| {
-        error.into_bytes().zeroize();
-        "is not UTF-8 text once decoded"
-    })
+    value::text(bytes)
 }
 
 /// How many lines of the file stand in front of the text of a block scalar, and how many

@@ -1,31 +1,59 @@
 //! Where users.yaml and the Secrets come from. A source hands over what is written, whole or not
 //! at all; what it means is the business of `spec`.
 
+pub mod directives;
 mod directory;
 #[cfg(test)]
 mod directory_tests;
+mod kubernetes;
 mod manifest;
+mod value;
 
 use std::collections::BTreeSet;
 
 use futures_util::future::BoxFuture;
 
+pub use directives::Directives;
 pub use directory::Directory;
+pub use kubernetes::{Kubernetes, SecretScope};
 
 use crate::secret::{SecretRef, Secrets};
 use crate::spec::Document;
+
+/// The key of the ConfigMap.
+const USERS_KEY: &str = "users.yaml";
+
+/// What a ConfigMap declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// `users.yaml`.
+    pub document: Document,
+    /// What its annotations ask for.
+    pub directives: Directives,
+    /// Which writing of the ConfigMap this is; only an API server knows.
+    pub revision: Option<Revision>,
+}
+
+/// One writing of an object in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+}
 
 /// A place that holds a ConfigMap and its Secrets.
 pub trait Source: Send + Sync {
     /// What and where it is, for people: "directory examples/demo".
     fn describe(&self) -> String;
 
-    /// Reads the text of `users.yaml`.
+    /// Reads the ConfigMap.
     ///
     /// # Errors
     /// Whenever there is any doubt that this is the whole of it: a half-read source must never
     /// look like one in which users are missing.
-    fn document(&self) -> BoxFuture<'_, Result<Document, SourceError>>;
+    fn document(&self) -> BoxFuture<'_, Result<Declaration, SourceError>>;
 
     /// Reads the Secrets that are wanted, and says of each what was found. What is wrong with one
     /// Secret is told in its place in the result, so that it concerns one user only.
@@ -71,6 +99,27 @@ pub enum SourceError {
         namespace: String,
         /// The ConfigMaps that were found instead.
         found: Vec<String>,
+    },
+    /// The API server has no such ConfigMap.
+    #[error(
+        "ConfigMap {name:?} not found in namespace {namespace:?} of {origin}; nothing was changed. Create it, or set \
+         CONFIGMAP_NAME and NAMESPACE to what is there"
+    )]
+    NotInCluster {
+        /// The API server.
+        origin: String,
+        /// `CONFIGMAP_NAME`.
+        name: String,
+        /// `NAMESPACE`.
+        namespace: String,
+    },
+    /// The API server could not be asked, or said no.
+    #[error("{message}")]
+    Cluster {
+        /// What was tried, why it failed, and what to do.
+        message: String,
+        /// Whether a little later it may well go.
+        transient: bool,
     },
     /// More than one ConfigMap with the configured name.
     #[error("ConfigMap {name:?} is there {} times, at {}; keep one of them", .places.len(), .places.join(" and "))]

@@ -110,7 +110,11 @@ fn filter(level: Level) -> Targets {
         tracing::Level::ERROR => LevelFilter::ERROR,
         _ => LevelFilter::WARN,
     };
-    Targets::new().with_default(libraries).with_target("rolewright", LevelFilter::from_level(level.0))
+    Targets::new()
+        .with_default(libraries)
+        // It would log an answer that it cannot read, and that may be a Secret. What went wrong is told by who asked.
+        .with_targets(["kube_client", "kube_runtime", "kube_core"].map(|library| (library, LevelFilter::OFF)))
+        .with_target("rolewright", LevelFilter::from_level(level.0))
 }
 
 /// Writes each event as a line.

@@ -13,6 +13,22 @@ use super::summary::{Outcome, Summary};
 /// Seconds: from a converged target's few milliseconds to a cycle that sets thousands of passwords.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
+/// What is asked of an API server.
+const KUBERNETES_OPERATIONS: [&str; 5] = ["list", "watch", "status", "event", "lease"];
+
+/// How things stand after a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// PostgreSQL is as declared.
+    pub synced: bool,
+    /// A plan waits for approval.
+    pub held: bool,
+    /// Nothing is applied for now.
+    pub paused: bool,
+    /// Users that are not as declared.
+    pub users_not_synced: usize,
+}
+
 /// Everything that is counted and measured.
 #[derive(Debug)]
 pub struct Metrics {
@@ -33,6 +49,12 @@ pub struct Metrics {
     held_plans: IntCounter,
     retries: IntCounter,
     pool: IntGaugeVec,
+    leader: IntGauge,
+    synced: IntGauge,
+    held: IntGauge,
+    paused: IntGauge,
+    users_not_synced: IntGauge,
+    kubernetes_errors: IntCounterVec,
 }
 
 impl Metrics {
@@ -128,11 +150,38 @@ impl Metrics {
                 Opts::new("postgres_controller_pool_connections", "Connections to PostgreSQL by state"),
                 &["state"]
             )),
+            leader: register!(IntGauge::new(
+                "postgres_controller_leader",
+                "Whether this instance acts: 1, or 0 on a standby"
+            )),
+            synced: register!(IntGauge::new(
+                "postgres_controller_synced",
+                "Whether the last cycle left PostgreSQL as declared: 1 or 0; 0 on a standby"
+            )),
+            held: register!(IntGauge::new("postgres_controller_held", "Whether a plan waits for approval: 1 or 0")),
+            paused: register!(IntGauge::new(
+                "postgres_controller_paused",
+                "Whether the ConfigMap is annotated as paused: 1 or 0"
+            )),
+            users_not_synced: register!(IntGauge::new(
+                "postgres_controller_users_not_synced",
+                "Declared users that the last cycle could not bring to what is declared"
+            )),
+            kubernetes_errors: register!(IntCounterVec::new(
+                Opts::new(
+                    "postgres_controller_kubernetes_errors_total",
+                    "Requests to the API server that failed, by operation"
+                ),
+                &["operation"]
+            )),
             registry,
         };
         // A series that appears only with its first event hides that event from rate().
         for outcome in Outcome::ALL {
             metrics.cycles.with_label_values(&[outcome.label()]);
+        }
+        for operation in KUBERNETES_OPERATIONS {
+            metrics.kubernetes_errors.with_label_values(&[operation]);
         }
         Ok(metrics)
     }
@@ -202,6 +251,32 @@ impl Metrics {
         for (state, count) in [("busy", busy), ("idle", idle)] {
             self.pool.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Counts a request to the API server that failed.
+    pub fn kubernetes_error(&self, operation: &str) {
+        self.kubernetes_errors.with_label_values(&[operation]).inc();
+    }
+
+    /// Says whether this instance acts. Of what a standby cannot know, it claims nothing.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+        if !leads {
+            [&self.synced, &self.held, &self.paused, &self.users_not_synced].iter().for_each(|gauge| gauge.set(0));
+        }
+    }
+
+    /// A cycle failed as a whole: whether anything waits, nobody knows.
+    pub fn fell_out_of_sync(&self) {
+        self.synced.set(0);
+    }
+
+    /// Says how things stand after a cycle of the one that acts.
+    pub fn stands(&self, state: State) {
+        self.synced.set(i64::from(state.synced));
+        self.held.set(i64::from(state.held));
+        self.paused.set(i64::from(state.paused));
+        self.users_not_synced.set(i64::try_from(state.users_not_synced).unwrap_or(i64::MAX));
     }
 
     /// Everything in the text format:

@@ -20,6 +20,8 @@ pub enum Outcome {
     DryRun,
     /// The plan waits for approval.
     Held,
+    /// The plan waits for the end of a pause.
+    Paused,
     /// A policy or the guard refused the plan.
     Refused,
     /// The cycle could not be finished.
@@ -28,8 +30,15 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, so that each has its time series from the start.
-    pub const ALL: [Outcome; 6] =
-        [Outcome::Applied, Outcome::NothingToDo, Outcome::DryRun, Outcome::Held, Outcome::Refused, Outcome::Failed];
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Applied,
+        Outcome::NothingToDo,
+        Outcome::DryRun,
+        Outcome::Held,
+        Outcome::Paused,
+        Outcome::Refused,
+        Outcome::Failed,
+    ];
 
     /// The value of the label `outcome`.
     pub fn label(self) -> &'static str {
@@ -38,6 +47,7 @@ impl Outcome {
             Outcome::NothingToDo => "nothing-to-do",
             Outcome::DryRun => "dry-run",
             Outcome::Held => "held",
+            Outcome::Paused => "paused",
             Outcome::Refused => "refused",
             Outcome::Failed => "failed",
         }
@@ -116,7 +126,7 @@ impl Summary {
         }
         match self.outcome {
             Outcome::Failed => at!(error),
-            Outcome::Held | Outcome::Refused => at!(warn),
+            Outcome::Held | Outcome::Paused | Outcome::Refused => at!(warn),
             _ if self.errors > 0 => at!(warn),
             _ => at!(info),
         }
@@ -143,6 +153,7 @@ impl fmt::Display for Summary {
             Outcome::Applied | Outcome::NothingToDo => "cycle finished",
             Outcome::DryRun => "dry run finished",
             Outcome::Held => "plan held for approval",
+            Outcome::Paused => "paused",
             Outcome::Refused => "plan refused",
             Outcome::Failed => "cycle failed",
         };

@@ -5,7 +5,7 @@ CREATE TABLE rolewright.state (
     key text PRIMARY KEY,
     value text NOT NULL
 );
-COMMENT ON TABLE rolewright.state IS 'Format of the ledger; inputs and catalog that were last seen to agree.';
+COMMENT ON TABLE rolewright.state IS 'Format of the ledger; inputs and catalog that were last seen to agree; the instance that leads.';
 
 CREATE TABLE rolewright.roles (
     name text PRIMARY KEY,
@@ -26,8 +26,12 @@ COMMENT ON COLUMN rolewright.roles.applied IS 'The role as it was last left; wha
 CREATE TABLE rolewright.history (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
+    finished timestamptz NOT NULL DEFAULT clock_timestamp(),
+    instance text,
     digest text NOT NULL,
     summary jsonb NOT NULL,
     steps jsonb NOT NULL
 );
 COMMENT ON TABLE rolewright.history IS 'The last thousand cycles that changed something.';
+COMMENT ON COLUMN rolewright.history.at IS 'When its transaction began, with the lock that keeps instances apart in hand.';
+COMMENT ON COLUMN rolewright.history.instance IS 'Which of several instances it was; null where only one is meant to run.';

@@ -1,0 +1,157 @@
+//! What an API server's objects hold: from a ConfigMap to a declaration, from a Secret to passwords.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
+use zeroize::Zeroizing;
+
+use super::follow;
+use crate::model::SecretState;
+use crate::secret::Secret;
+use crate::source::{Declaration, Directives, Revision, SourceError, USERS_KEY, value};
+use crate::spec::Document;
+
+/// What is kept of a Secret. Its values are wiped when it goes.
+pub(super) struct Kept {
+    version: String,
+    data: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// What a ConfigMap declares.
+pub(super) fn declaration(configmap: &ConfigMap, namespace: &str, name: &str) -> Result<Declaration, SourceError> {
+    // Places in it read `configmap/NAME#users.yaml:3:7`.
+    let file = format!("configmap/{name}#{USERS_KEY}");
+    let text = match (
+        configmap.data.as_ref().and_then(|data| data.get(USERS_KEY)),
+        configmap.binary_data.as_ref().and_then(|data| data.get(USERS_KEY)),
+    ) {
+        (Some(text), _) => text.clone(),
+        (None, Some(bytes)) => String::from_utf8(bytes.0.clone()).map_err(|error| SourceError::Malformed {
+            place: file.clone(),
+            message: format!(
+                "the text in binaryData is not UTF-8: byte {} does not belong to any character",
+                error.utf8_error().valid_up_to()
+            ),
+        })?,
+        (None, None) => {
+            let keys = configmap.data.iter().flat_map(BTreeMap::keys);
+            let binary = configmap.binary_data.iter().flat_map(BTreeMap::keys);
+            return Err(SourceError::NoUsers {
+                name: name.to_owned(),
+                place: format!("{namespace}/{name}"),
+                keys: keys.chain(binary).cloned().collect(),
+            });
+        }
+    };
+    let annotations = configmap.metadata.annotations.as_ref();
+    let metadata = &configmap.metadata;
+    Ok(Declaration {
+        document: Document::plain(file, text),
+        directives: Directives::read(|key| annotations?.get(key).map(String::as_str)),
+        revision: Some(Revision {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        }),
+    })
+}
+
+impl Kept {
+    pub(super) fn new(secret: SecretObject) -> Kept {
+        let version = follow::version(&secret);
+        let data = secret.data.into_iter().flatten().map(|(key, bytes)| (key, Zeroizing::new(bytes.0)));
+        Kept { version, data: data.collect() }
+    }
+
+    /// What it holds under a key.
+    pub(super) fn read(&self, name: &str, key: &str) -> Secret {
+        let shown = format!("Secret {name:?}");
+        match self.data.get(key) {
+            Some(bytes) => {
+                let found = value::text(bytes.to_vec()).map(Some).map_err(|why| format!("key {key:?} {why}"));
+                value::secret(&shown, key, self.version.clone(), found)
+            }
+            None => Secret {
+                version: self.version.clone(),
+                ..value::absent(SecretState::Missing, format!("{shown} has no key {key:?}"))
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn configmap(value: serde_json::Value) -> ConfigMap {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_configmap_is_read_with_its_annotations_and_its_version() {
+        let found = declaration(
+            &configmap(json!({
+                "metadata": {
+                    "name": "users", "uid": "u", "resourceVersion": "7",
+                    "annotations": {"rolewright.dev/paused": "true", "rolewright.dev/approve": "sha256:ab"},
+                },
+                "data": {"users.yaml": "users: []\n"},
+                "immutable": true,
+            })),
+            "postgres",
+            "users",
+        )
+        .unwrap();
+        assert_eq!(found.document.text, "users: []\n");
+        assert_eq!(found.document.file, "configmap/users#users.yaml");
+        assert_eq!(found.revision.unwrap().resource_version, "7");
+        assert!(found.directives.paused);
+        assert_eq!(found.directives.approve.as_deref(), Some("sha256:ab"));
+    }
+
+    #[test]
+    fn binary_data_does_as_well_unless_it_is_no_text() {
+        let text = |base64: &str| {
+            declaration(&configmap(json!({"metadata": {}, "binaryData": {"users.yaml": base64}})), "n", "users")
+        };
+        assert_eq!(text("dXNlcnM6IFtdCg==").unwrap().document.text, "users: []\n");
+        let error = text("/w==").unwrap_err().to_string();
+        assert!(error.contains("configmap/users#users.yaml") && error.contains("byte 0"), "{error}");
+    }
+
+    #[test]
+    fn a_configmap_without_the_key_says_which_it_has() {
+        let error = declaration(
+            &configmap(json!({"metadata": {}, "data": {"user.yaml": "x"}, "binaryData": {"logo": "AA=="}})),
+            "n",
+            "users",
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`users.yaml`") && error.contains("user.yaml, logo"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_read_by_key_and_no_trouble_shows_a_value() {
+        let secret: SecretObject = serde_json::from_value(json!({
+            "metadata": {"name": "s", "uid": "u", "resourceVersion": "3"},
+            "data": {"password": "aHVudGVyMg==", "empty": "", "binary": "/w==", "nul": "YQBi"},
+        }))
+        .unwrap();
+        let kept = Kept::new(secret);
+        let good = kept.read("s", "password");
+        assert_eq!((good.state, good.version.as_str()), (SecretState::Present, "u/3"));
+        assert_eq!(good.password.unwrap().reveal(), "hunter2");
+        for (key, state) in [
+            ("empty", SecretState::Empty),
+            ("binary", SecretState::Unreadable),
+            ("nul", SecretState::Unreadable),
+            ("other", SecretState::Missing),
+        ] {
+            let found = kept.read("s", key);
+            assert_eq!((found.state, found.version.as_str()), (state, "u/3"), "{key}");
+            let problem = found.problem.unwrap();
+            assert!(problem.contains("Secret \"s\"") && problem.contains(key), "{problem}");
+        }
+    }
+}
