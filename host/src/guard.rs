@@ -160,7 +160,7 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
             violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
         }
         Ok(outcome) => {
-            powers(&catalog.roles, &outcome.roles, &bounds.allowed_powers, &mut violations);
+            powers(&catalog.roles, &outcome.roles, &resolved.in_scope, &bounds.allowed_powers, &mut violations);
             let options = catalog.server.has_membership_options();
             for difference in replay::differences(&outcome, &resolved.desired, &resolved.removable, options) {
                 violations.push(Violation {
@@ -341,6 +341,7 @@ fn untouched(catalog: &Catalog, after: &Roles<'_>, resolved: &Resolved, violatio
 fn powers(
     before: &BTreeMap<String, Role>,
     after: &Roles<'_>,
+    in_scope: &BTreeSet<String>,
     allowed: &BTreeSet<String>,
     violations: &mut Vec<Violation>,
 ) {
@@ -352,9 +353,9 @@ fn powers(
             // Whoever is above has changed if this one's power has, and is named instead.
             continue;
         }
-        // Whoever is taken over brings nothing along.
-        let stranger = found.is_some_and(|found| found.standing == Standing::Foreign);
-        let old = if stranger { BTreeSet::new() } else { had.of(name) };
+        // Whoever is taken over brings nothing along. A stranger who merely loses a role that goes is not.
+        let taken_over = in_scope.contains(name) && found.is_some_and(|found| found.standing == Standing::Foreign);
+        let old = if taken_over { BTreeSet::new() } else { had.of(name) };
         for power in has.of(name).difference(&old) {
             if allowed.contains(&power.to_lowercase()) {
                 continue;

@@ -114,6 +114,16 @@ fn the_honest_plan_passes() {
 }
 
 #[test]
+fn a_powerful_stranger_may_lose_a_role_that_goes() {
+    let World { mut catalog, resolved } = world();
+    let mallory = catalog.roles.get_mut("mallory").unwrap();
+    mallory.attributes |= Attributes::BYPASSRLS;
+    mallory.memberships.push(Membership { grantor: Some("postgres".into()), ..Membership::plain("carol") });
+    let judged = judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds());
+    assert!(matches!(judged, Judgement::Pass(_)), "{judged:?}");
+}
+
+#[test]
 fn an_omission_is_refused() {
     let World { catalog, resolved } = world();
     let judged = judge(plan(vec![]), "lazy", &resolved, &catalog, &bounds());

@@ -73,7 +73,7 @@ pub struct Options {
     #[arg(long, env = "DB_PASS", value_name = "DB_PASS", default_value = "postgres")]
     #[arg(value_parser = ValueParser::new(password), help_heading = "PostgreSQL")]
     pub db_pass: Password,
-    /// disable, allow, prefer, require, verify-ca or -full
+    /// disable, prefer, require, verify-ca, verify-full
     #[arg(long, env = "DB_SSLMODE", value_name = "DB_SSLMODE", default_value = "prefer")]
     #[arg(value_parser = sslmode(), hide_possible_values = true, help_heading = "PostgreSQL")]
     pub db_sslmode: SslMode,
