@@ -15,6 +15,8 @@ mod harness;
 mod hostile_modules;
 mod hostile_names;
 mod idempotence;
+mod kubernetes_approval;
+mod kubernetes_deploy;
 mod kubernetes_harness;
 mod kubernetes_source;
 mod laws;

@@ -6,7 +6,6 @@ use crate::policy::PolicyError;
 use crate::postgres::ConnectError;
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::password::PasswordError;
-use crate::postgres::retry;
 use crate::source::SourceError;
 use crate::spec::Diagnostic;
 
@@ -27,7 +26,7 @@ pub enum CycleError {
     Postgres(Box<ServerError>),
     /// The ledger could not be read or written.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Ledger(LedgerError),
     /// A policy module failed.
     #[error(transparent)]
     Policy(Box<PolicyError>),
@@ -81,6 +80,18 @@ impl From<ConnectError> for CycleError {
     }
 }
 
+impl From<LedgerError> for CycleError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            // What the server said is explained as anywhere else.
+            LedgerError::Postgres(error) => {
+                CycleError::postgres(&error, "use the ledger in schema \"rolewright\"", &Server::default())
+            }
+            other => CycleError::Ledger(other),
+        }
+    }
+}
+
 impl From<PolicyError> for CycleError {
     fn from(error: PolicyError) -> Self {
         CycleError::Policy(Box::new(error))
@@ -99,7 +110,6 @@ impl CycleError {
         match self {
             CycleError::Connect(error) => error.is_transient(),
             CycleError::Postgres(error) => error.transient,
-            CycleError::Ledger(LedgerError::Postgres(error)) => retry::is_transient(error),
             CycleError::Restless { .. } | CycleError::Source(SourceError::Cluster { transient: true, .. }) => true,
             _ => false,
         }
