@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolewright_tests::kubernetes::{Namespace, Secrets, least_rights};
 use rolewright_tests::source::users;
-use rolewright_tests::{ApiServer, Cluster, Controller, Rolewright, eventually};
+use rolewright_tests::{ApiServer, Cluster, Controller, Options, Rolewright, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 const APPROVE: &str = "rolewright.dev/approve";
@@ -127,7 +127,7 @@ fn an_approval_that_was_used_may_stay_and_does_not_hold_what_comes_later() {
 fn an_approval_fits_one_server_and_one_set_of_settings() {
     let namespace = ApiServer::shared().namespace();
     let account = namespace.service_account(&least_rights(Secrets::All));
-    let (one, other) = (Cluster::start(), Cluster::start());
+    let (one, other) = (Cluster::start(), Options::default().of_its_own().start());
     declare(&namespace, &FIVE, &["reader"]);
     let on = |cluster| Rolewright::in_cluster(cluster, &namespace, &account).env("SECRET_SELECTOR", "*");
     let (first, second) = (on(&one), on(&other));

@@ -108,7 +108,7 @@ fn with_exactly_the_rights_of_the_role_it_works_and_with_one_less_it_says_which(
         let controller = rolewright.run();
         let named = format!("needs verb {verb} on resource {resource}");
         controller.wait_for(&named);
-        // What can be done without the right is done: polling, and acting without telling.
+        // What can be done without the right is done: it polls, and it acts without telling.
         if verb == "watch" || resource.starts_with("events") || (resource == "configmaps" && verb != "list") {
             eventually(&format!("alice, without {verb} on {resource}"), SOON, || {
                 cluster.has_role("alice").then_some(())
@@ -131,6 +131,27 @@ fn with_exactly_the_rights_of_the_role_it_works_and_with_one_less_it_says_which(
     assert!(!output.stdout.contains("may not"), "{}", output.stdout);
     let refused: Vec<_> = namespace.calls().into_iter().filter(|call| call.status == 403).collect();
     assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn a_right_that_is_given_later_is_used_at_once() {
+    for secrets in [Secrets::Named(&["user-alice-secret"]), Secrets::All] {
+        let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
+        let (rules, mut less) = (least_rights(secrets), least_rights(secrets));
+        less.as_array_mut().unwrap().retain(|rule| rule["resources"][0] != "secrets");
+        let selector = if matches!(secrets, Secrets::All) { "*" } else { "" };
+        namespace.configmap(&users(&[("alice", &["reader"])])).secret("alice", "kubernetes-source-8");
+        let account = namespace.service_account(&less);
+        let rolewright = Rolewright::in_cluster(&cluster, &namespace, &account)
+            .env("SYNC_INTERVAL", "3600")
+            .env("SECRET_SELECTOR", selector);
+        let controller = rolewright.run();
+        controller.wait_for("needs verb list on resource secrets");
+        assert!(!cluster.has_role("alice"));
+        account.set_rules(&rules);
+        eventually("alice", SOON, || cluster.has_role("alice").then_some(()));
+        controller.terminate().succeeds();
+    }
 }
 
 #[test]

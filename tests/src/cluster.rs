@@ -26,9 +26,17 @@ pub struct Options {
     settings: Vec<(String, String)>,
     hba: Option<String>,
     tls: Option<Certificates>,
+    of_its_own: bool,
 }
 
 impl Options {
+    /// Not a copy, which has the system identifier of every other: a server of its own kind.
+    #[must_use]
+    pub fn of_its_own(mut self) -> Self {
+        self.of_its_own = true;
+        self
+    }
+
     /// A line of postgresql.conf.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -82,8 +90,12 @@ impl Cluster {
     fn with(options: Options) -> Cluster {
         let directory = new_directory("c");
         leaks::register_password(SUPERUSER_PASSWORD);
-        let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.join("data")).status();
-        assert!(copied.expect("cp runs").success(), "the template cannot be copied");
+        if options.of_its_own {
+            initdb(&directory, "data");
+        } else {
+            let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.join("data")).status();
+            assert!(copied.expect("cp runs").success(), "the template cannot be copied");
+        }
         give_away(&directory);
         let cluster = Cluster { directory, port: free_port(), server: Mutex::new(None) };
         cluster.configure(&options);
@@ -290,23 +302,28 @@ fn template() -> &'static Path {
     TEMPLATE.get_or_init(|| {
         let directory = session::directory().join("template");
         fs::create_dir(&directory).expect("our directory is writable");
-        let password_file = directory.join("password");
-        fs::write(&password_file, SUPERUSER_PASSWORD).expect("our directory is writable");
-        give_away(&password_file);
-        give_away(&directory);
-        let data = directory.join("initial");
-        let mut initdb = unprivileged(&postgres_bin().join("initdb"));
-        initdb.arg("-D").arg(&data).arg("--pwfile").arg(&password_file);
-        initdb.args(["-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256"]);
-        initdb.args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
-        if postgres_major() >= 18 {
-            // With checksums a mere read may write: hint bits are logged.
-            initdb.arg("--no-data-checksums");
-        }
-        let output = initdb.stdin(Stdio::null()).output().expect("initdb runs");
-        assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
-        data
+        initdb(&directory, "initial")
     })
+}
+
+/// Runs `initdb` for a data directory of this name.
+fn initdb(directory: &Path, name: &str) -> PathBuf {
+    let password_file = directory.join("password");
+    fs::write(&password_file, SUPERUSER_PASSWORD).expect("our directory is writable");
+    give_away(&password_file);
+    give_away(directory);
+    let data = directory.join(name);
+    let mut initdb = unprivileged(&postgres_bin().join("initdb"));
+    initdb.arg("-D").arg(&data).arg("--pwfile").arg(&password_file);
+    initdb.args(["-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256"]);
+    initdb.args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
+    if postgres_major() >= 18 {
+        // With checksums a mere read may write: hint bits are logged.
+        initdb.arg("--no-data-checksums");
+    }
+    let output = initdb.stdin(Stdio::null()).output().expect("initdb runs");
+    assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    data
 }
 
 /// The server's own psql, or the one on PATH.

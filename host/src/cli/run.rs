@@ -1,8 +1,11 @@
 //! `rolewright run`: the controller.
 
+use std::sync::Arc;
+
 use super::args::RunArgs;
 use super::setup::{self, Manner, Parts};
 use crate::kubernetes::lease::Election;
+use crate::kubernetes::status::ClusterReporter;
 use crate::reconcile::About;
 use crate::serve;
 use crate::source::directives::APPROVE;
@@ -24,6 +27,12 @@ pub(super) async fn run(arguments: RunArgs) -> anyhow::Result<u8> {
             source: format!("ConfigMap {namespace}/{configmap}"),
             approve_hint: Some(format!("kubectl annotate configmap -n {namespace} {configmap} --overwrite {APPROVE}=")),
         };
+        let errors = connection.errors.clone();
+        let reporter =
+            ClusterReporter::new(connection.client.clone(), &namespace, &configmap, &instance, move |operation| {
+                errors.count(operation)
+            });
+        controller.reporter = Some(Arc::new(reporter));
         if arguments.leader_election {
             if !config.dry_run {
                 controller.reconciler = controller.reconciler.one_of_several(&instance);

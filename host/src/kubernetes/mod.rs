@@ -1,7 +1,9 @@
-//! The API server of a cluster: the way to it, and its answers in words. Everything that speaks to it
-//! stands on this; what is read there is the business of `source`.
+//! The API server of a cluster: the way to it, what is written to it (status, Events, the Lease), and
+//! its answers in words. What is read from it is the business of `source`, which stands on this.
 
+mod events;
 pub mod lease;
+pub mod status;
 pub mod words;
 
 use std::fmt;

@@ -72,17 +72,21 @@ impl Controller {
     /// several instances does so as long as it leads.
     pub async fn run(&self, interval: Duration) {
         let mut number: u64 = 0;
-        let mut led = false;
+        self.metrics.leads(self.election.is_none());
+        let mut before = None;
         while !self.shutdown.is_triggered() {
             self.health.tick();
-            if !self.leads(led) {
-                led = false;
-                self.stand_by(interval).await;
-                continue;
-            }
-            if !std::mem::replace(&mut led, true) {
+            // Asked once each turn: what has changed is told as against the last answer.
+            let standing = self.election.as_ref().map(Election::standing);
+            let news = standing != before;
+            before.clone_from(&standing);
+            if news && self.takes_its_place(standing.as_ref()) {
                 // What another has left behind is looked at closely.
                 number = 0;
+            }
+            if !matches!(standing, None | Some(Standing::Leader { .. })) {
+                self.stand_by(interval, standing).await;
+                continue;
             }
             let look = if number.is_multiple_of(FULL_EVERY) { Look::Full } else { Look::UnlessConverged };
             number += 1;
@@ -108,21 +112,20 @@ impl Controller {
         tracing::info!("stopped");
     }
 
-    /// Whether this instance is the one to act; `led`: whether it was until now.
-    fn leads(&self, led: bool) -> bool {
-        let standing = self.election.as_ref().map(Election::standing);
+    /// Says where this instance stands among several; `true`: it leads from now on.
+    fn takes_its_place(&self, standing: Option<&Standing>) -> bool {
         let leads = matches!(standing, None | Some(Standing::Leader { .. }));
         self.metrics.leads(leads);
         match standing {
-            Some(Standing::Leader { transitions }) if !led => {
+            Some(Standing::Leader { transitions }) => {
                 tracing::info!(transitions, "this instance leads");
                 self.reconciler.begin_term();
                 if let Some(reporter) = &self.reporter {
                     reporter.forget();
                 }
             }
-            Some(Standing::Follower { leader }) if led => {
-                tracing::warn!(leader, "this instance no longer leads");
+            Some(Standing::Follower { leader: Some(leader) }) => {
+                tracing::info!("standing by: {} leads", printable::name(leader));
             }
             _ => {}
         }
@@ -130,8 +133,8 @@ impl Controller {
     }
 
     /// Follows the source, so as to act at once when it is this instance's turn.
-    async fn stand_by(&self, interval: Duration) {
-        match (self.reconciler.source.document().await, self.election.as_ref().map(Election::standing)) {
+    async fn stand_by(&self, interval: Duration, standing: Option<Standing>) {
+        match (self.reconciler.source.document().await, standing) {
             (_, Some(Standing::Unknown(why))) => self.health.is_not_ready(why),
             (Err(error), _) => self.health.is_not_ready(format!("on standby, and the source cannot be read: {error}")),
             _ => self.health.is_ready(),

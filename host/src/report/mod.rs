@@ -3,16 +3,26 @@
 //! writes it down, and where, is the business of an edge.
 //!
 //! ```text
-//! Facts (of one cycle) ──┐
-//!                        ├──► Status ──► to_data ──► a ConfigMap
-//! previous Status ───────┘  └─► notices ───────────► Events
+//! Facts (of one cycle) ──┬──► assess ──► Status ──► to_data ──► a ConfigMap
+//! previous Status ───────┘                  └─────► notices ──► Events
 //! ```
 
+mod document;
 mod facts;
+#[cfg(test)]
+mod fixture;
+mod notices;
+mod status;
+mod words;
+mod yaml;
 
 use futures_util::future::BoxFuture;
 
+pub(crate) use document::timestamp;
+pub use document::{CONDITIONS, MAX_USERS, OBSERVED, SUMMARY, USERS};
 pub use facts::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
+pub use notices::{Kind, MAX_NOTE, Notice, notices};
+pub use status::{Aspect, Condition, MAX_MESSAGE, Observed, Status, Truth, assess};
 
 /// Whoever writes reports down.
 pub trait Reporter: Send + Sync {

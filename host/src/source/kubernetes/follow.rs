@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ struct Known<V> {
 pub(super) struct Follow<V> {
     known: Arc<Mutex<Known<V>>>,
     phase: watch::Receiver<Phase>,
+    /// Whether somebody went away without an answer, and wants to hear of it.
+    missed: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -101,7 +104,8 @@ impl<V> Drop for Follow<V> {
 
 impl<V: Clone + Send + 'static> Follow<V> {
     /// Begins. `keep` makes what is kept of an object; `changed` is called with the name of every
-    /// object that comes, goes or differs, and once when the first listing is complete.
+    /// object that comes, goes or differs, and with none when an answer comes that somebody waited for
+    /// in vain.
     pub(super) fn start<K>(
         api: Api<K>,
         what: What,
@@ -116,6 +120,8 @@ impl<V: Clone + Send + 'static> Follow<V> {
         let known = Arc::new(Mutex::new(Known { objects: BTreeMap::new(), listing: BTreeMap::new() }));
         let (phase, receiver) = watch::channel(Phase::Starting(None));
         let store = Arc::clone(&known);
+        let missed = Arc::new(AtomicBool::new(false));
+        let waited_for = Arc::clone(&missed);
         let task = tokio::spawn(async move {
             let key = what.key();
             let mut events = watcher(api, what.selection()).backoff(Pauses::default()).boxed();
@@ -124,12 +130,14 @@ impl<V: Clone + Send + 'static> Follow<V> {
                     Ok(event) => {
                         let listed = matches!(event, Event::InitDone);
                         let watched = matches!(event, Event::Apply(_) | Event::Delete(_));
-                        let moved = lock(&store).take(event, &keep);
+                        let mut moved = lock(&store).take(event, &keep);
                         if listed {
-                            let first = *phase.borrow() != Phase::Known;
-                            phase.send_replace(Phase::Known);
+                            if phase.send_replace(Phase::Known) != Phase::Known {
+                                // The first listing is what was waited for: no change.
+                                moved.clear();
+                            }
                             link.is_back(&key);
-                            if first {
+                            if waited_for.swap(false, Ordering::SeqCst) {
                                 changed(None);
                             }
                         } else if watched {
@@ -145,7 +153,7 @@ impl<V: Clone + Send + 'static> Follow<V> {
                 }
             }
         });
-        Follow { known, phase: receiver, task }
+        Follow { known, phase: receiver, missed, task }
     }
 
     /// Waits for a first answer, until the deadline.
@@ -157,6 +165,13 @@ impl<V: Clone + Send + 'static> Follow<V> {
             // The task ended; it does so only once nothing may be watched.
             Ok(Err(_)) => Phase::Unwatchable,
             Err(_) => self.phase.borrow().clone(),
+        };
+        let phase = if matches!(phase, Phase::Known | Phase::Unwatchable) {
+            phase
+        } else {
+            self.missed.store(true, Ordering::SeqCst);
+            // It may have come just now.
+            self.phase.borrow().clone()
         };
         match phase {
             Phase::Known => Settled::Known,

@@ -179,10 +179,8 @@ impl Kubernetes {
         let wake = self.wake.clone();
         let changed = move |name: Option<&str>| {
             let matters = match (&wanted, name) {
-                // The first listing is awaited by who began to follow.
-                (_, None) => false,
-                (None, Some(_)) => true,
                 (Some(wanted), Some(name)) => wanted.lock().unwrap_or_else(PoisonError::into_inner).contains(name),
+                (None, _) | (_, None) => true,
             };
             if matters {
                 wake.up();

@@ -1,0 +1,220 @@
+//! The status ConfigMap, and with it the Events: writes down what `report` makes of a cycle. What was
+//! told before is read once, so that a new process neither repeats it nor moves the times of
+//! conditions; then it is remembered.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+
+use super::events::Events;
+use super::words::{self, Access};
+use crate::report::{self, Facts, Notice, Reporter, Status};
+
+/// Owner of the fields of the status.
+const FIELD_MANAGER: &str = "rolewright";
+
+/// An unchanged status is written this often all the same: so that somebody who looks at it sees that
+/// it is alive, and what was deleted or altered by hand comes back.
+const REWRITE: time::Duration = time::Duration::minutes(10);
+
+/// A request is given up after this long.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// So many Events are kept for later while they cannot be written; older ones are dropped.
+const KEPT: usize = 20;
+
+/// The name of the status of a ConfigMap.
+pub fn status_name(configmap: &str) -> String {
+    format!("{configmap}-status")
+}
+
+/// Keeps a status ConfigMap and writes Events, both beside the ConfigMap that they are about.
+pub struct ClusterReporter {
+    api: Api<ConfigMap>,
+    namespace: String,
+    /// Of the status.
+    name: String,
+    events: Events,
+    memory: Mutex<Memory>,
+    forgotten: AtomicBool,
+    on_error: Box<dyn Fn(&'static str) + Send + Sync>,
+}
+
+/// What was told.
+#[derive(Default)]
+struct Memory {
+    /// Whether what is in the cluster was read.
+    read: bool,
+    /// How things stood when last told.
+    previous: Option<Status>,
+    /// When that was written; `None`: it still has to be.
+    written: Option<OffsetDateTime>,
+    /// Events that still have to be written, and when they happened.
+    waiting: VecDeque<(Notice, Timestamp)>,
+    status_trouble: Trouble,
+    event_trouble: Trouble,
+}
+
+/// Whether a complaint was made: of a missing right, or of something else.
+#[derive(Default)]
+struct Trouble(Option<bool>);
+
+impl ClusterReporter {
+    /// Reports about this ConfigMap as the process of this identity. `on_error` is called with
+    /// `status` or `event` for every request that fails. Nothing is read or written yet.
+    pub fn new(
+        client: kube::Client,
+        namespace: &str,
+        configmap: &str,
+        identity: &str,
+        on_error: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> ClusterReporter {
+        ClusterReporter {
+            api: Api::namespaced(client.clone(), namespace),
+            namespace: namespace.to_owned(),
+            name: status_name(configmap),
+            events: Events::new(client, namespace, configmap, identity),
+            memory: Mutex::default(),
+            forgotten: AtomicBool::new(false),
+            on_error: Box::new(on_error),
+        }
+    }
+
+    async fn write_down(&self, facts: Facts) {
+        let mut memory = self.memory.lock().await;
+        if self.forgotten.swap(false, Ordering::Relaxed) {
+            (memory.read, memory.previous, memory.written) = (false, None, None);
+        }
+        // A server that does not answer is not asked three times.
+        let reachable = memory.read || self.recall(&mut memory).await;
+        let status = report::assess(&facts, memory.previous.as_ref());
+        self.take_note(&facts, &status, &mut memory);
+        let same = memory.previous.as_ref().is_some_and(|previous| status.says_the_same(previous));
+        let fresh = memory.written.is_some_and(|written| (facts.now - written).abs() < REWRITE);
+        if !(same && fresh) {
+            memory.written = None;
+        }
+        let reachable = reachable && (memory.written.is_some() || self.write(&status, &mut memory).await);
+        memory.previous = Some(status);
+        if reachable {
+            self.write_events(&mut memory).await;
+        }
+    }
+
+    fn take_note(&self, facts: &Facts, status: &Status, memory: &mut Memory) {
+        let now = Timestamp::from_nanosecond(facts.now.unix_timestamp_nanos()).unwrap_or_default();
+        for (number, notice) in report::notices(facts, memory.previous.as_ref(), status).into_iter().enumerate() {
+            // Events are named by their time: no two of them have the same.
+            let later = now.checked_add(Duration::from_micros(number as u64)).unwrap_or(now);
+            memory.waiting.push_back((notice, later));
+        }
+        let excess = memory.waiting.len().saturating_sub(KEPT);
+        memory.waiting.drain(..excess);
+    }
+
+    /// Whether the API server can be reached.
+    async fn recall(&self, memory: &mut Memory) -> bool {
+        match in_time(self.api.get_opt(&self.name)).await {
+            Ok(found) => {
+                memory.read = true;
+                // What this process has told itself is newer.
+                if memory.previous.is_none() {
+                    memory.previous = found.and_then(|found| found.data).map(|data| Status::from_data(&data));
+                }
+                true
+            }
+            Err(error) => self.failed(&error, "get", &mut memory.status_trouble),
+        }
+    }
+
+    /// Whether the API server can be reached.
+    async fn write(&self, status: &Status, memory: &mut Memory) -> bool {
+        let configmap = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                labels: Some(status.labels()),
+                ..ObjectMeta::default()
+            },
+            data: Some(status.to_data()),
+            ..ConfigMap::default()
+        };
+        let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&configmap));
+        match in_time(self.api.patch(&self.name, &parameters, &patch)).await {
+            Ok(_) => {
+                memory.written = Some(status.observed.last_cycle);
+                memory.status_trouble.is_over("the status can be written again");
+                true
+            }
+            Err(error) => self.failed(&error, "patch", &mut memory.status_trouble),
+        }
+    }
+
+    fn failed(&self, error: &kube::Error, verb: &'static str, trouble: &mut Trouble) -> bool {
+        (self.on_error)("status");
+        let (name, namespace) = (Some(self.name.as_str()), self.namespace.as_str());
+        let access = Access { verb, group: "", resource: "configmaps", name, namespace };
+        trouble.complain(error, &access, "the status is not up to date");
+        matches!(error, kube::Error::Api(_))
+    }
+
+    async fn write_events(&self, memory: &mut Memory) {
+        let uid = memory.previous.as_ref().and_then(|status| status.observed.revision.as_ref());
+        let uid = uid.map(|revision| revision.uid.clone());
+        while let Some((notice, at)) = memory.waiting.front() {
+            let Err(error) = in_time(self.events.write(notice, uid.as_deref(), *at)).await else {
+                memory.waiting.pop_front();
+                memory.event_trouble.is_over("Events can be written again");
+                continue;
+            };
+            (self.on_error)("event");
+            let (group, namespace) = ("events.k8s.io", self.namespace.as_str());
+            let access = Access { verb: "create", group, resource: "events", name: None, namespace };
+            memory.event_trouble.complain(&error, &access, "what they would say is in the log");
+            if words::is_transient(&error) {
+                return;
+            }
+            // It would be refused the next time as well.
+            memory.waiting.pop_front();
+        }
+    }
+}
+
+impl Reporter for ClusterReporter {
+    fn report(&self, facts: Facts) -> BoxFuture<'_, ()> {
+        self.write_down(facts).boxed()
+    }
+
+    fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Trouble {
+    fn complain(&mut self, error: &kube::Error, access: &Access<'_>, so: &str) {
+        let forbidden = words::is_forbidden(error);
+        if self.0.replace(forbidden) != Some(forbidden) {
+            tracing::warn!("{}; {so}", words::explain(error, access));
+        }
+    }
+
+    fn is_over(&mut self, so: &str) {
+        if self.0.take().is_some() {
+            tracing::info!("{so}");
+        }
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    tokio::time::timeout(LIMIT, request).await.unwrap_or_else(|_| Err(words::timed_out(LIMIT)))
+}
