@@ -66,9 +66,9 @@ struct Memory {
     event_trouble: Trouble,
 }
 
-/// Whether a complaint was made: of a missing right, or of something else.
+/// What was complained of last: a missing right, in words, or anything else.
 #[derive(Default)]
-struct Trouble(Option<bool>);
+struct Trouble(Option<String>);
 
 impl ClusterReporter {
     /// Reports about this ConfigMap as the process of this identity. `on_error` is called with
@@ -202,10 +202,13 @@ impl Reporter for ClusterReporter {
 
 impl Trouble {
     fn complain(&mut self, error: &kube::Error, access: &Access<'_>, so: &str) {
-        let forbidden = words::is_forbidden(error);
-        if self.0.replace(forbidden) != Some(forbidden) {
-            tracing::warn!("{}; {so}", words::explain(error, access));
+        let words = words::explain(error, access);
+        // Of a server that is away, each error is put differently.
+        let what = if words::is_forbidden(error) { words.clone() } else { String::new() };
+        if self.0.as_ref() != Some(&what) {
+            tracing::warn!("{words}; {so}");
         }
+        self.0 = Some(what);
     }
 
     fn is_over(&mut self, so: &str) {
