@@ -4,7 +4,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix build setup kubernetes fmt format-check lint bench manifests manifests-check clean
+.PHONY: help demo demo-kubernetes test test-matrix test-alerts build setup kubernetes fmt format-check lint bench manifests manifests-check clean
 
 CARGO ?= cargo
 # More flags for every build and test, such as --locked.
@@ -65,9 +65,17 @@ help: ## show this list
 demo: build ## play the whole story on a throwaway PostgreSQL of its own
 	@pg_bin=$$(tests/postgres-binaries.sh any) && PG_BIN="$$pg_bin" examples/demo/run
 
-test: format-check kubernetes build ## run every test, on this machine's PostgreSQL and on the newest
+demo-kubernetes: kubernetes build ## play the story of a cluster on a throwaway Kubernetes API server
+	$(call need,openssl,openssl,the demo signs the tokens of its API server)
+	@pg_bin=$$(tests/postgres-binaries.sh any) && $(kubernetes) && KUBERNETES_BIN="$$ROLEWRIGHT_TEST_KUBERNETES" \
+		HELM="$$ROLEWRIGHT_TEST_HELM" PG_BIN="$$pg_bin" examples/demo-kubernetes/run
+
+test: format-check kubernetes test-alerts build ## run every test, on this machine's PostgreSQL and on the newest
 	@$(guest) && $(CARGO) test --release $(CARGO_FLAGS) --no-fail-fast --workspace --exclude rolewright-tests $(ARGS)
 	@$(call black-box,$(PG_MAJORS))
+
+test-alerts:
+	@deploy/tests/alerts.sh
 
 test-matrix: kubernetes build ## run the black-box tests on PostgreSQL 14 to 18
 	@$(call black-box,14 15 16 17 18)

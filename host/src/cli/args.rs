@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
-use crate::config::{Environment, Options, values};
+use crate::config::{Environment, Options, Place, values};
 
 /// What was asked for.
 #[derive(Debug, Clone, clap::Parser)]
@@ -29,6 +29,8 @@ pub enum Command {
     Apply(Box<ApplyArgs>),
     /// Be the controller: a cycle now, every SYNC_INTERVAL, and when the source changes
     Run(Box<RunArgs>),
+    /// Say how the controller in the cluster stands
+    Status(StatusArgs),
     /// Look at policy modules
     Policy(PolicyArgs),
     /// Print a completion script for a shell
@@ -94,6 +96,33 @@ pub struct RunArgs {
     pub options: Options,
 }
 
+/// `rolewright status`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = STATUS_HELP)]
+pub struct StatusArgs {
+    /// List every user, not only those that are not as declared
+    #[arg(long)]
+    pub users: bool,
+    /// text or json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub format: StatusFormat,
+    /// It is the source already.
+    #[arg(long, hide = true)]
+    pub kubernetes: bool,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// How a status is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
 /// `rolewright policy`.
 #[derive(Debug, Clone, Args)]
 pub struct PolicyArgs {
@@ -111,6 +140,10 @@ pub enum PolicyCommand {
         file: PathBuf,
     },
 }
+
+const STATUS_HELP: &str = "\
+Exit codes: 0, PostgreSQL is as declared; 1, it is not, or nobody can tell; 3, a plan waits for approval.
+Each option with a name in capitals is also the environment variable of that name; the flag wins.";
 
 const ENVIRONMENT: &str = "\
 Each option with a name in capitals is also the environment variable of that name; the flag wins.";

@@ -9,6 +9,7 @@ mod plan;
 mod policy;
 mod run;
 mod setup;
+mod status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(plan::plan(*arguments))),
         Command::Apply(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(apply::apply(*arguments))),
         Command::Run(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(run::run(*arguments))),
+        Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
         Command::Policy(arguments) => match arguments.command {
             PolicyCommand::Inspect { file } => policy::inspect(&file),
         },

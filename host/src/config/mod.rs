@@ -21,19 +21,10 @@ use crate::telemetry::logs;
 /// Reads a variable of the environment; tests hand in their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The settings as given, one by one; [`Options::config`] makes a whole of them.
+/// Where the ConfigMap is.
 #[derive(Debug, Clone, Args)]
 #[allow(missing_docs)]
-pub struct Options {
-    /// Read manifests in a directory
-    #[arg(long = "source", alias = "source-dir", env = "SOURCE_DIR", value_name = "SOURCE_DIR")]
-    #[arg(help_heading = "Source")]
-    pub source_dir: Option<PathBuf>,
-    /// Read from the API server, as in a pod
-    #[arg(long, env = "KUBERNETES", value_name = "KUBERNETES", default_missing_value = "true")]
-    #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
-    #[arg(help_heading = "Source")]
-    pub kubernetes: Option<bool>,
+pub struct Place {
     /// Cluster and credentials [default: as kubectl picks]
     #[arg(long, env = "KUBECONFIG", value_name = "KUBECONFIG", help_heading = "Source")]
     pub kubeconfig: Option<OsString>,
@@ -48,6 +39,24 @@ pub struct Options {
     #[arg(long, env = "CONFIGMAP_NAME", value_name = "CONFIGMAP_NAME", default_value = "postgres-users-config")]
     #[arg(value_parser = values::dns_subdomain, help_heading = "Source")]
     pub configmap_name: String,
+}
+
+/// The settings as given, one by one; [`Options::config`] makes a whole of them.
+#[derive(Debug, Clone, Args)]
+#[allow(missing_docs)]
+pub struct Options {
+    /// Read manifests in a directory
+    #[arg(long = "source", alias = "source-dir", env = "SOURCE_DIR", value_name = "SOURCE_DIR")]
+    #[arg(help_heading = "Source")]
+    pub source_dir: Option<PathBuf>,
+    /// Read from the API server, as in a pod
+    #[arg(long, env = "KUBERNETES", value_name = "KUBERNETES", default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
+    #[arg(help_heading = "Source")]
+    pub kubernetes: Option<bool>,
+    /// Where ConfigMap and Secrets are.
+    #[command(flatten)]
+    pub place: Place,
     /// Labels of the Secrets, or * [default: by name]
     #[arg(long, env = "SECRET_SELECTOR", value_name = "SECRET_SELECTOR", help_heading = "Source")]
     pub secret_selector: Option<SecretSelector>,
@@ -294,8 +303,8 @@ impl Options {
         };
         Ok(Config {
             source,
-            namespace: self.namespace,
-            configmap_name: self.configmap_name,
+            namespace: self.place.namespace,
+            configmap_name: self.place.configmap_name,
             reassign_owned_to: self.reassign_owned_to.unwrap_or_else(|| self.db_user.clone()),
             target: Target {
                 host: self.db_host,
@@ -346,8 +355,8 @@ impl Options {
 
     fn cluster(&self) -> ClusterOptions {
         ClusterOptions {
-            kubeconfig: self.kubeconfig.clone(),
-            context: self.kube_context.clone(),
+            kubeconfig: self.place.kubeconfig.clone(),
+            context: self.place.kube_context.clone(),
             secret_selector: self.secret_selector.clone(),
         }
     }

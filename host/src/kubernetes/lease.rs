@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::candidate::{Action, Candidate, Record, Write};
 use super::words::{self, Access};
+use crate::report::Lead;
 
 /// Under this name the Lease is renewed and taken over.
 const FIELD_MANAGER: &str = "rolewright";
@@ -34,6 +35,32 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
 /// How long giving up may take: the process is about to end.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long an answer for `rolewright status` may take.
+const ASKING: Duration = Duration::from_secs(5);
+
+/// Reads who leads; `None`: there is no such Lease.
+///
+/// # Errors
+/// In words, where it cannot be read.
+pub async fn read(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<Lead>, String> {
+    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let found = match tokio::time::timeout(ASKING, api.get_opt(name)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(words::timed_out(ASKING)),
+    };
+    let (group, resource) = ("coordination.k8s.io", "leases");
+    let found = found.map_err(|error| {
+        words::explain(&error, &Access { verb: "get", group, resource, name: Some(name), namespace })
+    })?;
+    Ok(found.and_then(|lease| lease.spec).map(|spec| Lead {
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        renewed: spec
+            .renew_time
+            .and_then(|time| time::OffsetDateTime::from_unix_timestamp_nanos(time.0.as_nanosecond()).ok()),
+        seconds: spec.lease_duration_seconds.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+    }))
+}
 
 /// Whether this process leads.
 #[derive(Debug, Clone, PartialEq, Eq)]

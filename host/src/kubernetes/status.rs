@@ -39,6 +39,22 @@ pub fn status_name(configmap: &str) -> String {
     format!("{configmap}-status")
 }
 
+/// Reads what a controller wrote about this ConfigMap; `None`: nothing.
+///
+/// # Errors
+/// In words, where it cannot be read.
+pub async fn read(client: &kube::Client, namespace: &str, configmap: &str) -> Result<Option<Status>, String> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let name = status_name(configmap);
+    match in_time(api.get_opt(&name)).await {
+        Ok(found) => Ok(found.and_then(|found| found.data).map(|data| Status::from_data(&data))),
+        Err(error) => {
+            let access = Access { verb: "get", group: "", resource: "configmaps", name: Some(&name), namespace };
+            Err(words::explain(&error, &access))
+        }
+    }
+}
+
 /// Keeps a status ConfigMap and writes Events, both beside the ConfigMap that they are about.
 pub struct ClusterReporter {
     api: Api<ConfigMap>,

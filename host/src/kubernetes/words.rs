@@ -44,15 +44,14 @@ impl Access<'_> {
 pub fn explain(error: &kube::Error, access: &Access<'_>) -> String {
     let attempt = access.attempt();
     match error {
-        kube::Error::Api(status) if is_forbidden(error) => {
-            let rule = access.rule();
-            let mut words = format!("may not {attempt}: the Role of this ServiceAccount needs {rule}");
-            // Quotas, admission webhooks and a namespace that is going away answer 403 as well.
-            if !status.message.is_empty() && !status.message.contains("cannot ") {
-                words = format!("may not {attempt}: {}", printable::line(&status.message));
+        kube::Error::Api(status) if is_forbidden(error) => match refused_verb(&status.message) {
+            Some(verb) => {
+                let access = Access { verb, ..*access };
+                format!("may not {}: the Role of this ServiceAccount needs {}", access.attempt(), access.rule())
             }
-            words
-        }
+            // Quotas, admission webhooks and a namespace that is going away answer 403 as well.
+            None => format!("may not {attempt}: the API server says \"{}\"", printable::line(&status.message)),
+        },
         kube::Error::Api(status) if status.code == 401 => format!(
             "cannot {attempt}: the API server did not accept the token; if it does not recover by itself, check that the \
              ServiceAccount exists, or renew the credentials in the kubeconfig"
@@ -71,6 +70,14 @@ pub fn explain(error: &kube::Error, access: &Access<'_>) -> String {
         kube::Error::Auth(_) => format!("cannot {attempt}: no credentials could be had for it ({})", cause(error)),
         _ => format!("cannot {attempt}: the API server cannot be reached ({})", cause(error)),
     }
+}
+
+/// The verb that RBAC misses. It need not be the one that was tried: to apply what does not exist yet
+/// takes both `patch` and `create`.
+fn refused_verb(message: &str) -> Option<&'static str> {
+    let (_, denied) = message.split_once(" cannot ")?;
+    let verb = denied.split_once(" resource ")?.0;
+    ["get", "list", "watch", "create", "patch", "update", "delete"].into_iter().find(|known| *known == verb)
 }
 
 /// Whether a right is missing.

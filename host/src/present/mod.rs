@@ -5,6 +5,7 @@ pub mod dry_run;
 pub mod json;
 pub mod markdown;
 pub mod sql;
+pub mod status;
 pub mod text;
 
 mod describe;

@@ -176,7 +176,9 @@ fn users(report: &Report) -> BTreeMap<String, UserState> {
         let state = match (failed.get(name.as_str()), troubles.get(name.as_str()), waits) {
             (Some(why), _, _) => UserState::Failed(why.clone()),
             (None, Some(finding), _) if planned.resolved.skipped.contains(name) => {
-                let message = printable::line(&finding.message).into_owned();
+                let message = printable::line(&finding.message);
+                let known = format!("{name:?} is left as it is: ");
+                let message = message.strip_prefix(&*known).unwrap_or(&message).to_owned();
                 if finding.code.starts_with("secret-") {
                     UserState::SecretMissing(message)
                 } else {

@@ -200,3 +200,14 @@ impl UserState {
         }
     }
 }
+
+/// Who holds the Lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lead {
+    /// Identity of the holder; `None`: it was given up.
+    pub holder: Option<String>,
+    /// When the Lease was last renewed.
+    pub renewed: Option<OffsetDateTime>,
+    /// How long it lasts after that, in seconds.
+    pub seconds: u32,
+}

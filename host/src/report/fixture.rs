@@ -9,11 +9,11 @@ use time::macros::datetime;
 use super::*;
 use crate::plan::Counts;
 
-pub(super) const MORNING: OffsetDateTime = datetime!(2026-11-24 08:00:00.5 UTC);
-pub(super) const NOON: OffsetDateTime = datetime!(2026-11-24 12:00:00 UTC);
-pub(super) const DIGEST: &str = "sha256:4f1c0a5be17d6ae8a2f5e0b35f6b4cdd7bd3d0a6c0f8c6ae2c9e4f83a1b7d920";
+pub(crate) const MORNING: OffsetDateTime = datetime!(2026-11-24 08:00:00.5 UTC);
+pub(crate) const NOON: OffsetDateTime = datetime!(2026-11-24 12:00:00 UTC);
+pub(crate) const DIGEST: &str = "sha256:4f1c0a5be17d6ae8a2f5e0b35f6b4cdd7bd3d0a6c0f8c6ae2c9e4f83a1b7d920";
 
-pub(super) fn facts(now: OffsetDateTime, ended: Ended) -> Facts {
+pub(crate) fn facts(now: OffsetDateTime, ended: Ended) -> Facts {
     let command = "kubectl annotate configmap -n postgres postgres-users-config --overwrite rolewright.dev/approve=";
     Facts {
         now,
@@ -36,7 +36,7 @@ pub(super) fn facts(now: OffsetDateTime, ended: Ended) -> Facts {
     }
 }
 
-pub(super) fn judged(judgement: Judgement, counts: Counts, users: &[(&str, UserState)]) -> Judged {
+pub(crate) fn judged(judgement: Judgement, counts: Counts, users: &[(&str, UserState)]) -> Judged {
     Judged {
         acted: judgement == Judgement::Pass,
         judgement,
@@ -49,32 +49,32 @@ pub(super) fn judged(judgement: Judgement, counts: Counts, users: &[(&str, UserS
     }
 }
 
-pub(super) fn planned(judged: Judged) -> Ended {
+pub(crate) fn planned(judged: Judged) -> Ended {
     Ended::Planned(Box::new(judged))
 }
 
-pub(super) fn synced() -> Ended {
+pub(crate) fn synced() -> Ended {
     let users = [("alice", UserState::Synced), ("bob", UserState::Synced)];
     planned(judged(Judgement::Pass, Counts::default(), &users))
 }
 
-pub(super) fn created(count: usize) -> Counts {
+pub(crate) fn created(count: usize) -> Counts {
     Counts { steps: 2 * count, users_created: count, ..Counts::default() }
 }
 
-pub(super) fn no_secret() -> UserState {
+pub(crate) fn no_secret() -> UserState {
     UserState::SecretMissing(
         "no password in Secret \"user-bob-secret\", key \"password\": there is no such Secret, or no such key in it"
             .into(),
     )
 }
 
-pub(super) fn one_waits() -> Ended {
+pub(crate) fn one_waits() -> Ended {
     let users = [("alice", UserState::Synced), ("bob", no_secret()), ("carol", UserState::Synced)];
     planned(judged(Judgement::Pass, created(2), &users))
 }
 
-pub(super) fn held() -> Ended {
+pub(crate) fn held() -> Ended {
     let why = "4 users would lose access (bob, carol, dave, erin), and MAX_DELETIONS allows 2 in one plan";
     let going = UserState::Removing("the plan that removes it waits for approval".into());
     let users = [("alice", UserState::Synced), ("bob", going.clone()), ("carol", going)];
@@ -82,11 +82,11 @@ pub(super) fn held() -> Ended {
     planned(judged(Judgement::Held { why: why.into() }, counts, &users))
 }
 
-pub(super) fn failed(kind: FailureKind, message: &str) -> Ended {
+pub(crate) fn failed(kind: FailureKind, message: &str) -> Ended {
     Ended::Failed { kind, message: message.into() }
 }
 
 /// The data as `kubectl describe` shows it.
-pub(super) fn described(data: &BTreeMap<String, String>) -> String {
+pub(crate) fn described(data: &BTreeMap<String, String>) -> String {
     data.iter().map(|(key, text)| format!("{key}:\n----\n{text}\n")).collect()
 }

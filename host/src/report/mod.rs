@@ -10,7 +10,7 @@
 mod document;
 mod facts;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod notices;
 mod status;
 mod words;
@@ -18,9 +18,8 @@ mod yaml;
 
 use futures_util::future::BoxFuture;
 
-pub(crate) use document::timestamp;
 pub use document::{CONDITIONS, MAX_USERS, OBSERVED, SUMMARY, USERS};
-pub use facts::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
+pub use facts::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Lead, Revision, UserState};
 pub use notices::{Kind, MAX_NOTE, Notice, notices};
 pub use status::{Aspect, Condition, MAX_MESSAGE, Observed, Status, Truth, assess};
 
