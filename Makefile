@@ -109,10 +109,10 @@ bench: build ## compare with plain psql, and write docs/benchmarks.md
 	@pg_bin=$$(tests/postgres-binaries.sh any) && $(guest) && ROLEWRIGHT_TEST_PG_BIN="$$pg_bin" $(BENCH)
 
 manifests: ## render deploy/kustomize and deploy/alerts.yaml from the chart
-	@deploy/manifests.sh
+	@$(kubernetes) && HELM="$$ROLEWRIGHT_TEST_HELM" deploy/manifests.sh
 
 manifests-check: ## fail if they are not what the chart gives
-	@deploy/manifests.sh check
+	@$(kubernetes) && HELM="$$ROLEWRIGHT_TEST_HELM" PATH="$$ROLEWRIGHT_TEST_KUBERNETES:$$PATH" deploy/manifests.sh check
 
 clean: ## remove what was built and fetched below target
 	@$(CARGO) clean

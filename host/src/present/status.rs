@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn all_users_are_listed_where_that_is_asked_for() {
         let status = assess(&fixture::facts(fixture::NOON, fixture::synced()), None);
-        let all = View { all_users: true, ..view(Some(&status), Some(&lead())) };
+        let all = View { all_users: true, ..view(Some(&status), None) };
         assert!(text(&all).contains("  alice  Synced\n"), "{}", text(&all));
         assert!(!text(&view(Some(&status), None)).contains("alice"));
         assert_eq!(all.standing(), Standing::Synced);
