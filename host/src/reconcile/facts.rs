@@ -6,13 +6,18 @@ use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
+use super::decide::kind_of;
 use super::{Cycle, CycleError, Planned, Reconciler, Report, Verdict};
 use crate::model::Severity;
 use crate::plan::Change;
 use crate::printable;
 use crate::report::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
+use crate::resolve::Kind;
 use crate::source::{Directives, SourceError};
 use crate::spec::Diagnostic;
+
+/// So many errors in users.yaml are told; the log has all of them.
+const LISTED: usize = 5;
 
 /// Who reports, and on what: the same in every report.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +48,7 @@ impl Reconciler {
         let directives = declared.directives;
         let (ended, approval) = match &cycle.result {
             Ok(report) => (ended(report), approval(report, &directives)),
-            Err(error) => (Ended::Failed { kind: kind(error), message: error.to_string() }, Approval::None),
+            Err(error) => (Ended::Failed { kind: kind(error), message: message(error) }, Approval::None),
         };
         Facts {
             now,
@@ -90,6 +95,22 @@ fn kind(error: &CycleError) -> FailureKind {
     }
 }
 
+/// On one line: what is wrong with users.yaml without the lines that it is wrong in.
+fn message(error: &CycleError) -> String {
+    let CycleError::Spec(diagnostics) = error else { return error.to_string() };
+    let listed = diagnostics.iter().take(LISTED).map(|diagnostic| {
+        let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}: {}{help}", diagnostic.place(), diagnostic.message)
+    });
+    let listed: Vec<String> = listed.collect();
+    let more = match diagnostics.len() - listed.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let errors = if diagnostics.len() == 1 { "1 error" } else { &format!("{} errors", diagnostics.len()) };
+    format!("{errors} in users.yaml: {}{more}", listed.join("; "))
+}
+
 /// An approval that has done its work may stay where it is.
 fn approval(report: &Report, directives: &Directives) -> Approval {
     let Some(digest) = directives.approve.clone() else { return Approval::None };
@@ -111,57 +132,52 @@ fn ended(report: &Report) -> Ended {
         Verdict::Blocked => Judgement::Blocked,
         Verdict::Denied { by } => Judgement::Denied { by: by.clone() },
     };
-    let skipped: BTreeSet<&str> = planned
-        .observation
-        .parsed
-        .users
-        .values()
-        .filter(|user| planned.resolved.skipped.contains(&user.username))
-        .map(|user| user.username.as_str())
-        .collect();
-    let findings = errors(planned).filter(|finding| {
-        let user = user_at(planned, finding);
-        !user.is_some_and(|user| skipped.contains(user))
-    });
+    let (troubles, findings) = errors(planned);
+    let users = users(report, &troubles);
+    let mut findings: Vec<String> =
+        findings.into_iter().map(|finding| format!("{}: {}", finding.place(), finding.message)).collect();
+    // Group roles have no state of their own.
+    let groups = report.failed.iter().filter(|failed| !users.contains_key(&failed.role));
+    findings.extend(groups.map(|failed| failed.error.to_string()));
+    let counted = !planned.converged && !planned.verdict.is_blocked();
     Ended::Planned(Box::new(Judged {
         judgement,
         digest: planned.plan.digest.clone(),
         counts: report.counts(),
         converged: planned.converged,
         acted: report.acted(),
-        users: users(report),
-        roles: (!planned.converged).then(|| {
-            let groups = planned.resolved.in_scope.iter().filter_map(|name| planned.resolved.desired.get(name));
-            groups.filter(|role| super::decide::kind_of(role) == crate::resolve::Kind::Group).count()
+        users,
+        roles: counted.then(|| {
+            let roles = planned.resolved.in_scope.iter().filter_map(|name| planned.resolved.desired.get(name));
+            roles.filter(|role| kind_of(role) == Kind::Group).count()
         }),
-        findings: findings.map(|finding| format!("{}: {}", finding.place(), finding.message)).collect(),
+        findings,
     }))
 }
 
-fn errors(planned: &Planned) -> impl Iterator<Item = &Diagnostic> {
-    planned.findings.iter().filter(|finding| finding.severity == Severity::Error)
+/// The first error about each user that is left as it is for it, and all errors about anything else.
+fn errors(planned: &Planned) -> (BTreeMap<&str, &Diagnostic>, Vec<&Diagnostic>) {
+    let users: BTreeMap<usize, &str> =
+        planned.observation.parsed.users.values().map(|user| (user.order, user.username.as_str())).collect();
+    let (mut troubles, mut others) = (BTreeMap::new(), Vec::new());
+    for finding in planned.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+        // A pointer into an entry of `users` has its number.
+        let number = finding.path.strip_prefix("/users/").and_then(|rest| rest.split('/').next()?.parse().ok());
+        let user = number.and_then(|number: usize| users.get(&number).copied());
+        match user.filter(|user| planned.resolved.skipped.contains(*user)) {
+            Some(user) => {
+                troubles.entry(user).or_insert(finding);
+            }
+            None => others.push(finding),
+        }
+    }
+    (troubles, others)
 }
 
-/// The user that a finding is about: its pointer leads into the entry with that number.
-fn user_at<'a>(planned: &'a Planned, finding: &Diagnostic) -> Option<&'a str> {
-    let number: usize = finding.path.strip_prefix("/users/")?.split('/').next()?.parse().ok()?;
-    let users = planned.observation.parsed.users.values();
-    users.into_iter().find(|user| user.order == number).map(|user| user.username.as_str())
-}
-
-fn users(report: &Report) -> BTreeMap<String, UserState> {
+fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<String, UserState> {
     let planned = &report.planned;
     let failed: BTreeMap<&str, String> =
         report.failed.iter().map(|failed| (failed.role.as_str(), failed.error.to_string())).collect();
-    let mut troubles: BTreeMap<&str, &Diagnostic> = BTreeMap::new();
-    let by_order: BTreeMap<usize, &str> =
-        planned.observation.parsed.users.values().map(|user| (user.order, user.username.as_str())).collect();
-    for finding in errors(planned) {
-        let number = finding.path.strip_prefix("/users/").and_then(|rest| rest.split('/').next()?.parse().ok());
-        if let Some(user) = number.and_then(|number: usize| by_order.get(&number)) {
-            troubles.entry(user).or_insert(finding);
-        }
-    }
     let waits = match &planned.verdict {
         Verdict::Pass(_) if report.acted() => None,
         Verdict::Pass(_) => Some("DRY_RUN is set"),
@@ -175,7 +191,7 @@ fn users(report: &Report) -> BTreeMap<String, UserState> {
     for name in planned.observation.parsed.users.keys() {
         let state = match (failed.get(name.as_str()), troubles.get(name.as_str()), waits) {
             (Some(why), _, _) => UserState::Failed(why.clone()),
-            (None, Some(finding), _) if planned.resolved.skipped.contains(name) => {
+            (None, Some(finding), _) => {
                 let message = printable::line(&finding.message);
                 let known = format!("{name:?} is left as it is: ");
                 let message = message.strip_prefix(&*known).unwrap_or(&message).to_owned();
@@ -194,6 +210,10 @@ fn users(report: &Report) -> BTreeMap<String, UserState> {
     }
     for step in &planned.plan.steps {
         let Change::DropRole { name, .. } = &step.change else { continue };
+        let record = planned.observation.state.records.get(name);
+        if record.is_none_or(|record| record.kind != Kind::User) {
+            continue;
+        }
         match (failed.get(name.as_str()), waits) {
             (Some(why), _) => users.insert(name.clone(), UserState::Removing(why.clone())),
             (None, Some(why)) => users.insert(name.clone(), UserState::Removing(why.to_owned())),
@@ -202,3 +222,7 @@ fn users(report: &Report) -> BTreeMap<String, UserState> {
     }
     users
 }
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

@@ -195,7 +195,9 @@ fn without_secret(before: Option<&Status>, now: &Status, notices: &mut Notices) 
 
 /// Told when somebody fails who did not before, or for another reason; all who fail are named.
 fn failing(judged: &Judged, before: Option<&Status>, now: &Status, notices: &mut Notices) {
-    let fails = |state: &UserState| matches!(state, UserState::Failed(_));
+    // Whoever is still there after a plan that was carried out could not be removed.
+    let stays = |state: &UserState| judged.acted && matches!(state, UserState::Removing(_));
+    let fails = |state: &UserState| matches!(state, UserState::Failed(_)) || stays(state);
     let told = |name: &str, state: &UserState| before.and_then(|status| status.users.get(name)) == Some(state);
     let failing: Vec<(&str, &UserState)> = now.not_synced().filter(|(_, state)| fails(state)).collect();
     let users_are_news = failing.iter().any(|(name, state)| !told(name, state));

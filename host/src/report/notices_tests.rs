@@ -145,6 +145,20 @@ fn a_user_that_fails_for_another_reason_is_told_again() {
 }
 
 #[test]
+fn a_user_that_cannot_be_removed_is_told_and_one_that_waits_is_not() {
+    let removing = |judgement, why: &str| {
+        let users = [("bob", UserState::Removing(why.into()))];
+        fixture::planned(fixture::judged(judgement, Counts::default(), &users))
+    };
+    let mut story = Story::default();
+    assert_eq!(story.reasons(removing(Judgement::Held { why: "1 user".into() }, "the plan waits")), ["Held"]);
+    let told = story.cycle(removing(Judgement::Pass, "cannot drop role \"bob\": it owns a subscription"));
+    let sentence =
+        "user bob could not be brought to what is declared: cannot drop role \"bob\": it owns a subscription";
+    assert_eq!(told, [format!("Warning SyncFailed: {sentence}")]);
+}
+
+#[test]
 fn a_configmap_that_is_gone_and_back_is_told_both_times() {
     let mut story = Story::default();
     story.cycle(fixture::synced());
