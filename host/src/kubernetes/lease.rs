@@ -335,7 +335,9 @@ impl Campaign {
         self.candidate.doubts();
         let forbidden = words::is_forbidden(error);
         let words = words::explain(error, &self.access(verb));
-        if self.trouble.as_ref().is_none_or(|trouble| trouble.forbidden != forbidden) {
+        // Of a server that is away each error is put differently, of a missing right only another one is.
+        let told = |trouble: &Trouble| trouble.forbidden == forbidden && (!forbidden || trouble.words == words);
+        if !self.trouble.as_ref().is_some_and(told) {
             let so = match (self.candidate.leads(), forbidden) {
                 (Some(_), _) => "this process goes on as the leader until another takes over",
                 (None, true) => "until then nobody can lead",

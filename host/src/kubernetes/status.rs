@@ -70,9 +70,7 @@ pub struct ClusterReporter {
 /// What was told.
 #[derive(Default)]
 struct Memory {
-    /// Whether what is in the cluster was read.
-    read: bool,
-    /// How things stood when last told.
+    /// How things stood when last told; `None`: that has to be read.
     previous: Option<Status>,
     /// When that was written; `None`: it still has to be.
     written: Option<OffsetDateTime>,
@@ -110,10 +108,10 @@ impl ClusterReporter {
     async fn write_down(&self, facts: Facts) {
         let mut memory = self.memory.lock().await;
         if self.forgotten.swap(false, Ordering::Relaxed) {
-            (memory.read, memory.previous, memory.written) = (false, None, None);
+            (memory.previous, memory.written) = (None, None);
         }
         // A server that does not answer is not asked three times.
-        let reachable = memory.read || self.recall(&mut memory).await;
+        let reachable = memory.previous.is_some() || self.recall(&mut memory).await;
         let status = report::assess(&facts, memory.previous.as_ref());
         self.take_note(&facts, &status, &mut memory);
         let same = memory.previous.as_ref().is_some_and(|previous| status.says_the_same(previous));
@@ -139,22 +137,18 @@ impl ClusterReporter {
         memory.waiting.drain(..excess);
     }
 
-    /// Whether the API server can be reached.
+    /// Reads what was told before. Whether the API server can be reached.
     async fn recall(&self, memory: &mut Memory) -> bool {
         match in_time(self.api.get_opt(&self.name)).await {
             Ok(found) => {
-                memory.read = true;
-                // What this process has told itself is newer.
-                if memory.previous.is_none() {
-                    memory.previous = found.and_then(|found| found.data).map(|data| Status::from_data(&data));
-                }
+                memory.previous = found.and_then(|found| found.data).map(|data| Status::from_data(&data));
                 true
             }
             Err(error) => self.failed(&error, "get", &mut memory.status_trouble),
         }
     }
 
-    /// Whether the API server can be reached.
+    /// Writes the status. Whether the API server can be reached.
     async fn write(&self, status: &Status, memory: &mut Memory) -> bool {
         let configmap = ConfigMap {
             metadata: ObjectMeta {
@@ -176,6 +170,7 @@ impl ClusterReporter {
         }
     }
 
+    /// Whether the API server can be reached all the same.
     fn failed(&self, error: &kube::Error, verb: &'static str, trouble: &mut Trouble) -> bool {
         (self.on_error)("status");
         let (name, namespace) = (Some(self.name.as_str()), self.namespace.as_str());

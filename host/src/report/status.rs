@@ -429,6 +429,10 @@ fn observed(facts: &Facts, previous: Option<&Status>, users: &BTreeMap<String, U
 /// written, and is not taken for stale.
 fn approval(facts: &Facts, before: Option<&Observed>) -> (Option<String>, Option<String>) {
     let used = before.and_then(|before| before.approved.clone());
+    if !matches!(facts.ended, Ended::Planned(_)) {
+        // There was no plan to compare it with.
+        return (used, before.and_then(|before| before.stale_approval.clone()));
+    }
     match &facts.approval {
         Approval::None => (used, None),
         Approval::Used(digest) => (Some(digest.clone()), None),

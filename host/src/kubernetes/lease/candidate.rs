@@ -12,6 +12,7 @@
 //! Every write names the version of the record that it stands on, so of two that are written at once
 //! the server takes one. Whoever holds the Lease counts from before it sent its renewal, whoever waits
 //! from after it saw that; so the one has run out when the other takes over.
+//! Only who deletes the Lease by hand makes room at once.
 
 use std::time::{Duration, Instant};
 

@@ -144,7 +144,8 @@ impl Server {
     fn apply(&mut self, by: &str, write: &Write) -> Option<Record> {
         let found = self.lease.as_ref();
         let allowed = match found {
-            None => write.creates(),
+            // What is not there is made, even where a version was named.
+            None => true,
             Some(_) if write.creates() => self.made_by.as_deref() == Some(by),
             Some(found) => found.version == write.record.version,
         };
