@@ -345,6 +345,48 @@ fn a_leader_cut_off_from_the_api_server_acts_until_another_takes_over_and_not_af
 }
 
 #[test]
+fn an_instance_cut_off_while_it_takes_office_does_not_take_it_from_its_successor() {
+    let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
+    let account = account(&namespace);
+    let (way, database) = (Proxy::to(ApiServer::shared().port()), Proxy::to(cluster.port));
+    namespace.configmap(&spec(&[("alice", &["reader"])]));
+    // Somebody leads, and is gone.
+    let zero = replica(&cluster, &namespace, &account, "zero");
+    let predecessor = zero.run();
+    wait_for_roles(&cluster, "alice", &["reader"]);
+    let one = replica(&cluster, &namespace, &account, "one")
+        .env("KUBECONFIG", &account.by_port(way.port()).display().to_string())
+        .env("DB_PORT", &database.port().to_string());
+    let first = one.run();
+    wait_until_it_stands_by(&first);
+    database.cut();
+    namespace.configmap(&spec(&[("alice", &["past"])]));
+    predecessor.kill();
+    cluster.sql("REVOKE past FROM alice");
+    wait_until_it_leads(&first);
+    way.cut();
+
+    let other = replica(&cluster, &namespace, &account, "other");
+    let second = other.run();
+    wait_until_it_leads(&second);
+    namespace.configmap(&spec(&[("alice", &["present"])]));
+    wait_for_roles(&cluster, "alice", &["present"]);
+    let acted = terms(&cluster);
+    assert_eq!(acted.last().unwrap(), "other");
+
+    database.mend();
+    first.wait_for("has taken over");
+    assert_eq!(cluster.memberships("alice"), ["present"]);
+    assert_eq!(terms(&cluster), acted);
+    assert!(leads(&second) && !leads(&first));
+    way.mend();
+    wait_until_it_stands_by(&first);
+    assert!(!second.printed().contains("has taken over"), "{}", second.printed());
+    first.terminate().succeeds();
+    second.terminate().succeeds();
+}
+
+#[test]
 fn of_two_that_start_at_once_with_nothing_there_exactly_one_acts() {
     for _ in 0..3 {
         let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());

@@ -72,15 +72,15 @@ impl Controller {
     /// several instances does so as long as it leads.
     pub async fn run(&self, interval: Duration) {
         let mut number: u64 = 0;
-        let mut led = false;
+        let mut led = None;
         while !self.shutdown.is_triggered() {
             self.health.tick();
-            if !self.leads(led) {
-                led = false;
+            let Some(term) = self.leads(led) else {
+                led = None;
                 self.stand_by(interval).await;
                 continue;
-            }
-            if !std::mem::replace(&mut led, true) {
+            };
+            if led.replace(term) != Some(term) {
                 // What another has left behind is looked at closely.
                 number = 0;
             }
@@ -108,25 +108,31 @@ impl Controller {
         tracing::info!("stopped");
     }
 
-    /// Whether this instance is the one to act; `led`: whether it was until now.
-    fn leads(&self, led: bool) -> bool {
+    /// The number of the term in which this instance is the one to act, if it is. `led`: the one in
+    /// which it was until now.
+    fn leads(&self, led: Option<u32>) -> Option<u32> {
         let standing = self.election.as_ref().map(Election::standing);
-        let leads = matches!(standing, None | Some(Standing::Leader { .. }));
-        self.metrics.leads(leads);
+        let term = match standing {
+            // An only one leads forever.
+            None => Some(0),
+            Some(Standing::Leader { transitions }) => Some(transitions),
+            Some(_) => None,
+        };
+        self.metrics.leads(term.is_some());
         match standing {
-            Some(Standing::Leader { transitions }) if !led => {
+            Some(Standing::Leader { transitions }) if led != Some(transitions) => {
                 tracing::info!(transitions, "this instance leads");
-                self.reconciler.begin_term();
+                self.reconciler.begin_term(transitions);
                 if let Some(reporter) = &self.reporter {
                     reporter.forget();
                 }
             }
-            Some(Standing::Follower { leader }) if led => {
+            Some(Standing::Follower { leader }) if led.is_some() => {
                 tracing::warn!(leader, "this instance no longer leads");
             }
             _ => {}
         }
-        leads
+        term
     }
 
     /// Follows the source, so as to act at once when it is this instance's turn.
@@ -182,9 +188,14 @@ impl Controller {
 
     /// Tells operators. A leader that the database does not know any more has nothing to tell.
     async fn report(&self, cycle: &Cycle) -> Ended {
-        if let Err(CycleError::Superseded { .. }) = cycle.result {
+        if let Err(CycleError::Superseded { term, .. }) = cycle.result {
             if let Some(election) = &self.election {
-                election.demote();
+                let before = election.standing();
+                election.demote(term);
+                // Until that is heard, this instance would take itself for the leader.
+                while election.standing() == before {
+                    election.changed().await;
+                }
             }
             return Ended::Deposed;
         }
