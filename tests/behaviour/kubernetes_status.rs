@@ -49,6 +49,8 @@ fn every_condition_and_every_user_is_told_and_reads_well() {
     assert!(output.stdout.contains("SecretMissing"), "{}", output.stdout);
 
     let before = synced.last_transition_time;
+    // Times of the API have whole seconds.
+    std::thread::sleep(Duration::from_millis(1_100));
     namespace.secret("bob", "kubernetes-status-2");
     let synced = namespace.wait_for_condition("Synced", "True");
     assert_ne!(synced.last_transition_time, before);

@@ -18,6 +18,7 @@ mod idempotence;
 mod kubernetes_approval;
 mod kubernetes_deploy;
 mod kubernetes_harness;
+mod kubernetes_high_availability;
 mod kubernetes_source;
 mod kubernetes_status;
 mod laws;

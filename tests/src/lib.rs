@@ -35,6 +35,7 @@ pub mod guests;
 pub mod http;
 pub mod kubernetes;
 pub mod leaks;
+pub mod proxy;
 pub mod rolewright;
 pub mod session;
 pub mod snapshot;
@@ -44,6 +45,7 @@ pub mod tls;
 pub use cluster::{Cluster, Options};
 pub use http::Response;
 pub use kubernetes::ApiServer;
+pub use proxy::Proxy;
 pub use rolewright::{Controller, Output, Rolewright, Signal};
 pub use source::Manifests;
 

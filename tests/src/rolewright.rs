@@ -338,6 +338,11 @@ impl Controller<'_> {
         self.wait_for_metric(name, now + f64::from(more));
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.borrow().id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child.borrow()), signal).expect("it runs");

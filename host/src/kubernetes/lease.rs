@@ -83,6 +83,8 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Wish {
     demotions: u64,
+    /// The latest term that another was found with.
+    later: Option<u32>,
     resigned: bool,
 }
 
@@ -154,11 +156,14 @@ impl Election {
         }
     }
 
-    /// The database knows another leader: this process no longer leads until it comes to the Lease
-    /// anew. If the Lease says that it is still ours, that takes an answer of the API server, and is a
-    /// new term.
-    pub fn demote(&self) {
-        self.0.wish.send_modify(|wish| wish.demotions += 1);
+    /// The database knows another leader, with a term of this number: this process no longer leads
+    /// until it comes to the Lease anew. If the Lease says that it is still ours, that takes an answer of
+    /// the API server, and is a new term, with a higher number.
+    pub fn demote(&self, by: Option<u32>) {
+        self.0.wish.send_modify(|wish| {
+            wish.demotions += 1;
+            wish.later = wish.later.max(by);
+        });
     }
 
     /// Gives the Lease up, so that another can take it at once, and stops to campaign for good.
@@ -226,7 +231,7 @@ impl Campaign {
             }
             if wish.demotions > demotions {
                 demotions = wish.demotions;
-                self.candidate.demote();
+                self.candidate.demote(wish.later);
                 self.publish();
             }
         }

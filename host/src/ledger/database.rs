@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{Converged, FORMAT, Ledger, LedgerError, State, Update, record};
+use super::{Claim, Converged, FORMAT, Ledger, LedgerError, State, Update, record};
 use crate::resolve::{Record, Records};
 
 /// Cycles that are remembered; older ones go.
@@ -90,15 +90,17 @@ pub(super) async fn converged(client: &Client) -> Result<Option<Converged>, Ledg
     }
 }
 
-pub(super) async fn holder(client: &Client) -> Result<Option<String>, LedgerError> {
-    let rows = client.query_typed("SELECT value FROM rolewright.state WHERE key = 'instance'", &[]).await?;
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+pub(super) async fn holder(client: &Client) -> Result<Option<Claim>, LedgerError> {
+    let rows = client.query_typed(include_str!("queries/holder.sql"), &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let term: Option<&str> = row.try_get(1)?;
+    Ok(Some(Claim { instance: row.try_get(0)?, term: term.and_then(|term| term.parse().ok()) }))
 }
 
-pub(super) async fn claim(client: &Client, instance: &str) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO rolewright.state (key, value) VALUES ('instance', $1)
-               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    client.execute_typed(sql, &[(&instance, Type::TEXT)]).await?;
+pub(super) async fn claim(client: &Client, claim: &Claim) -> Result<(), LedgerError> {
+    let term = claim.term.map(|term| term.to_string());
+    let sql = include_str!("queries/claim.sql");
+    client.execute_typed(sql, &[(&claim.instance, Type::TEXT), (&term, Type::TEXT)]).await?;
     Ok(())
 }
 
@@ -148,15 +150,15 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
                     (&entry.digest, Type::TEXT),
                     (&summary, Type::TEXT),
                     (&steps, Type::TEXT),
-                    (&update.instance, Type::TEXT),
+                    (&update.claim.as_ref().map(|claim| &claim.instance), Type::TEXT),
                 ],
             )
             .await?;
         let sql = "DELETE FROM rolewright.history WHERE id <= (SELECT max(id) FROM rolewright.history) - $1";
         client.execute_typed(sql, &[(&HISTORY_LENGTH, Type::INT8)]).await?;
     }
-    if let Some(instance) = &update.instance {
-        claim(client, instance).await?;
+    if let Some(ours) = &update.claim {
+        claim(client, ours).await?;
     }
     match &update.converged {
         Some(converged) => {

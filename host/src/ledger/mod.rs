@@ -75,7 +75,23 @@ pub struct Update {
     /// What was reached.
     pub converged: Option<Converged>,
     /// The instance that writes, where one of several leads.
-    pub instance: Option<String>,
+    pub claim: Option<Claim>,
+}
+
+/// Which of several instances may act: the one that claimed the ledger last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its identity.
+    pub instance: String,
+    /// The number of its term; a later one has a higher number. Unknown where nobody wrote it.
+    pub term: Option<u32>,
+}
+
+impl Claim {
+    /// Whether somebody has claimed the ledger who does not come before this one.
+    fn yields_to(&self, found: &Claim) -> bool {
+        found.instance != self.instance && found.term.is_some_and(|found| self.term.is_none_or(|ours| found >= ours))
+    }
 }
 
 impl Update {
@@ -183,8 +199,8 @@ impl Ledger {
         Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))
     }
 
-    /// The instance that claimed the ledger last. One that is kept in a file knows of none.
-    pub async fn holder(&self, client: &Client) -> Result<Option<String>, LedgerError> {
+    /// Who claimed the ledger last. One that is kept in a file knows of nobody.
+    pub async fn holder(&self, client: &Client) -> Result<Option<Claim>, LedgerError> {
         match self {
             Ledger::Database { exists: true } => database::holder(client).await,
             Ledger::Database { exists: false } | Ledger::File(_) => Ok(None),
@@ -192,13 +208,17 @@ impl Ledger {
     }
 
     /// Makes this instance the only one that may act, with the lock in hand: whoever claimed it before
-    /// finds out in its next transaction. A ledger that was never written is claimed with its first
-    /// update.
-    pub async fn claim(&self, client: &Client, instance: &str) -> Result<(), LedgerError> {
-        match self {
-            Ledger::Database { exists: true } => database::claim(client, instance).await,
-            Ledger::Database { exists: false } | Ledger::File(_) => Ok(()),
+    /// finds out in its next transaction. One whose term is over by now gets the claim that came after
+    /// it, and nothing is written. A ledger that was never written is claimed with its first update.
+    pub async fn claim(&self, client: &Client, claim: &Claim) -> Result<Option<Claim>, LedgerError> {
+        if let Some(found) = self.holder(client).await?.filter(|found| claim.yields_to(found)) {
+            return Ok(Some(found));
         }
+        match self {
+            Ledger::Database { exists: true } => database::claim(client, claim).await?,
+            Ledger::Database { exists: false } | Ledger::File(_) => {}
+        }
+        Ok(None)
     }
 
     /// Writes an update, within the transaction that the client is in.
@@ -235,5 +255,25 @@ fn adopted() -> Record {
         secret_version: None,
         row_version: None,
         applied: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_yields_to_one_of_another_that_is_not_older() {
+        let claim = |instance: &str, term| Claim { instance: instance.to_owned(), term };
+        let ours = claim("ours", Some(5));
+        for (found, yields) in [
+            (claim("other", Some(4)), false),
+            (claim("other", Some(5)), true),
+            (claim("other", Some(6)), true),
+            (claim("other", None), false),
+            (claim("ours", Some(6)), false),
+        ] {
+            assert_eq!(ours.yields_to(&found), yields, "{found:?}");
+        }
     }
 }

@@ -284,7 +284,7 @@ impl Reconciler {
         // had granted to others), and time has passed. The next cycle looks at everything.
         let update = Update {
             removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
-            instance: self.instance(),
+            claim: self.own_claim(),
             ..Update::default()
         };
         ledger.write(client, &update).await?;
@@ -329,7 +329,7 @@ impl Reconciler {
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
         let (removed, history) = (removed.collect(), history(planned, &[]));
-        Update { upserts, removed, history, converged: None, instance: self.instance() }
+        Update { upserts, removed, history, converged: None, claim: self.own_claim() }
     }
 
     /// Whether there is anything to write although there is nothing to change.

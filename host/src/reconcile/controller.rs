@@ -119,7 +119,7 @@ impl Controller {
         match standing {
             Some(Standing::Leader { transitions }) => {
                 tracing::info!(transitions, "this instance leads");
-                self.reconciler.begin_term();
+                self.reconciler.begin_term(*transitions);
                 if let Some(reporter) = &self.reporter {
                     reporter.forget();
                 }
@@ -185,9 +185,14 @@ impl Controller {
 
     /// Tells operators. A leader that the database does not know any more has nothing to tell.
     async fn report(&self, cycle: &Cycle) -> Ended {
-        if let Err(CycleError::Superseded { .. }) = cycle.result {
+        if let Err(CycleError::Superseded { term, .. }) = cycle.result {
             if let Some(election) = &self.election {
-                election.demote();
+                let before = election.standing();
+                election.demote(term);
+                // Until that is heard, this instance would take itself for the leader.
+                while election.standing() == before {
+                    election.changed().await;
+                }
             }
             return Ended::Deposed;
         }

@@ -63,6 +63,8 @@ pub enum CycleError {
     Superseded {
         /// Its identity.
         by: String,
+        /// The number of its term.
+        term: Option<u32>,
     },
     /// Somebody else keeps changing roles.
     #[error(

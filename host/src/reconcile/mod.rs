@@ -21,7 +21,7 @@ mod term;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -94,6 +94,8 @@ pub struct Reconciler {
 #[derive(Debug)]
 struct Term {
     instance: String,
+    /// Grows with every term, whosesoever.
+    number: AtomicU32,
     /// Whether this term of leadership has been written into the ledger.
     claimed: AtomicBool,
 }
@@ -124,13 +126,16 @@ impl Reconciler {
     /// One of several instances: it acts only as long as no other has claimed the ledger.
     #[must_use]
     pub fn one_of_several(mut self, instance: &str) -> Reconciler {
-        self.term = Some(Term { instance: instance.to_owned(), claimed: AtomicBool::new(false) });
+        let instance = instance.to_owned();
+        self.term = Some(Term { instance, number: AtomicU32::new(0), claimed: AtomicBool::new(false) });
         self
     }
 
-    /// This instance has become the leader: it claims the ledger before it acts.
-    pub fn begin_term(&self) {
+    /// This instance has become the leader, for the term of this number: it claims the ledger before
+    /// it acts.
+    pub fn begin_term(&self, number: u32) {
         if let Some(term) = &self.term {
+            term.number.store(number, Ordering::Relaxed);
             term.claimed.store(false, Ordering::Relaxed);
         }
     }

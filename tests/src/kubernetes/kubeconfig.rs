@@ -62,6 +62,17 @@ impl Kubeconfig {
         self.directory.join("token")
     }
 
+    /// A file with the same credentials for the same server, which is reached by another port of
+    /// loopback: that of a [`Proxy`](crate::Proxy).
+    pub fn by_port(&self, port: u16) -> PathBuf {
+        let text = fs::read_to_string(self.path()).expect("our own file");
+        let mut object: Value = serde_json::from_str(&text).expect("we wrote it");
+        object["clusters"][0]["cluster"]["server"] = json!(format!("https://127.0.0.1:{port}"));
+        let path = self.directory.join(format!("config-{port}"));
+        fs::write(&path, object.to_string()).expect("our directory is writable");
+        path
+    }
+
     /// As kubelet does: a new file is moved over the old one.
     fn write_token(&self, token: &str) {
         leaks::register_token(token);

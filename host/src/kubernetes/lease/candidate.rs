@@ -104,6 +104,9 @@ pub(super) struct Candidate {
     doubtful: bool,
     /// The transitions of the Lease that we lead by.
     leads: Option<u32>,
+    /// The highest number of a term that we know of. A Lease that was deleted knows none, but a
+    /// later term has a higher number all the same.
+    highest: Option<u32>,
 }
 
 impl Candidate {
@@ -112,7 +115,7 @@ impl Candidate {
     pub(super) fn new(me: &str, duration: Duration) -> Candidate {
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         let duration = Duration::from_secs(seconds.clamp(1, i32::MAX.unsigned_abs().into()));
-        Candidate { me: me.to_owned(), duration, seen: None, doubtful: true, leads: None }
+        Candidate { me: me.to_owned(), duration, seen: None, doubtful: true, leads: None, highest: None }
     }
 
     /// How long the Lease is valid without being renewed.
@@ -137,10 +140,9 @@ impl Candidate {
         // A record that is written as it was does not change, and who does not change is taken for gone.
         let renewed = if last == Some(wall) { next_microsecond(wall) } else { wall };
         let acquired = before.and_then(|record| record.acquired).filter(|_| self.leads.is_some()).unwrap_or(renewed);
-        let transitions = match (self.leads, before) {
-            (Some(ours), _) => ours,
-            (None, Some(before)) => before.transitions.saturating_add(1),
-            (None, None) => 0,
+        let transitions = match self.leads {
+            Some(ours) => ours,
+            None => self.highest.map_or(0, |highest| highest.saturating_add(1)),
         };
         Write {
             record: Record {
@@ -168,8 +170,11 @@ impl Candidate {
 
     /// The server's answer to a read.
     pub(super) fn saw(&mut self, record: Option<Record>, now: Instant) {
-        if record.as_ref().is_some_and(|record| record.holder != self.me) {
-            self.leads = None;
+        if let Some(record) = &record {
+            self.highest = self.highest.max(Some(record.transitions));
+            if record.holder != self.me {
+                self.leads = None;
+            }
         }
         self.doubtful = false;
         if self.seen.as_ref().is_none_or(|seen| seen.record != record) {
@@ -189,8 +194,9 @@ impl Candidate {
         self.doubtful = true;
     }
 
-    /// Somebody knows better that we do not lead.
-    pub(super) fn demote(&mut self) {
+    /// Somebody knows better that we do not lead, and which term came after ours.
+    pub(super) fn demote(&mut self, by: Option<u32>) {
+        self.highest = self.highest.max(by);
         self.leads = None;
         self.doubtful = true;
     }

@@ -110,7 +110,7 @@ fn silence_does_not_end_leadership_and_another_holder_does() {
 fn who_was_demoted_begins_a_new_term() {
     let now = Instant::now();
     let mut candidate = leader(now);
-    candidate.demote();
+    candidate.demote(None);
     assert_eq!((candidate.leads(), candidate.leader()), (None, None));
     let held = Record { version: "1".into(), transitions: 0, ..record("a", "1") };
     candidate.saw(Some(held), now);
@@ -119,6 +119,25 @@ fn who_was_demoted_begins_a_new_term() {
     assert_eq!(write.record.transitions, 1);
     candidate.wrote(Record { version: "2".into(), ..write.record }, now);
     assert_eq!(candidate.leads(), Some(1));
+}
+
+#[test]
+fn a_new_term_has_a_higher_number_than_any_that_is_known_of() {
+    let now = Instant::now();
+    let number = |candidate: &Candidate| match candidate.next(now + TERM, later(20)) {
+        Action::Write(write) => write.record.transitions,
+        other => panic!("nothing is written: {other:?}"),
+    };
+    // The Lease was deleted, and it was seen before.
+    let mut candidate = Candidate::new("a", TERM);
+    candidate.saw(Some(record("b", "1")), now);
+    candidate.saw(None, now);
+    assert_eq!(number(&candidate), 4);
+    // It was deleted before it was seen, and the database remembers.
+    let mut candidate = leader(now);
+    candidate.demote(Some(40));
+    candidate.saw(None, now);
+    assert_eq!(number(&candidate), 41);
 }
 
 #[test]
@@ -300,7 +319,7 @@ impl World {
             Event::Demote(number) => {
                 // What was sent before says nothing of afterwards.
                 self.give_up(*number);
-                self.pods[*number].candidate.demote();
+                self.pods[*number].candidate.demote(None);
             }
             Event::Resign(number) => {
                 let pod = &mut self.pods[*number];
