@@ -28,7 +28,10 @@ const SERIES: Duration = Duration::from_secs(6 * 60);
 const MAX_INSTANCE: usize = 128;
 const MAX_NAME: usize = 253;
 
-/// What an Event was about, and when.
+/// What makes two Events one series: the `uid` they are about, and all that they say.
+type Same = (Option<String>, Kind, &'static str, String);
+
+/// An Event that was written, how often, and when last.
 #[derive(Debug, Clone)]
 struct Written {
     name: String,
@@ -42,7 +45,7 @@ pub(super) struct Events {
     namespace: String,
     configmap: String,
     instance: String,
-    written: Mutex<BTreeMap<(Option<String>, Kind, &'static str, String), Written>>,
+    written: Mutex<BTreeMap<Same, Written>>,
 }
 
 impl Events {
@@ -86,13 +89,13 @@ impl Events {
         Ok(())
     }
 
-    fn recent(&self, key: &(Option<String>, Kind, &'static str, String), now: Timestamp) -> Option<Written> {
+    fn recent(&self, key: &Same, now: Timestamp) -> Option<Written> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.retain(|_, event| now.duration_since(event.last).unsigned_abs() < SERIES);
         written.get(key).cloned()
     }
 
-    fn remember(&self, key: (Option<String>, Kind, &'static str, String), event: Written) {
+    fn remember(&self, key: Same, event: Written) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(key, event);
     }
 

@@ -390,10 +390,10 @@ fn users(facts: &Facts, previous: Option<&Status>) -> BTreeMap<String, UserState
 fn observed(facts: &Facts, previous: Option<&Status>, users: &BTreeMap<String, UserState>) -> Observed {
     let before = previous.map(|status| &status.observed);
     let judged = match &facts.ended {
-        Ended::Planned(judged) if !judged.converged => Some(judged),
+        Ended::Planned(judged) if !judged.converged => Some(judged.as_ref()),
         _ => None,
     };
-    let has_steps = |judged: &&Box<Judged>| judged.counts.steps > 0;
+    let has_steps = |judged: &&Judged| judged.counts.steps > 0;
     let changed = judged.filter(|judged| judged.acted).filter(has_steps);
     let (approved, stale) = approval(facts, before);
     let declared = users.values().filter(|state| !matches!(state, UserState::Removing(_))).count();
