@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rolewright_tests::kubernetes::{Namespace, Secrets, ServiceAccount, least_rights};
 use rolewright_tests::source::users;
 use rolewright_tests::{ApiServer, Cluster, Controller, Rolewright, eventually};
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -19,7 +20,11 @@ const IS_BACK: &str = "is being watched again";
 const LEASE_IS_BACK: &str = "the Lease can be read and written again";
 
 fn account<'a>(namespace: &'a Namespace<'a>) -> ServiceAccount<'a> {
-    namespace.service_account(&least_rights(Secrets::Named(&["user-alice-secret"])))
+    namespace.service_account(&rules())
+}
+
+fn rules() -> Value {
+    least_rights(Secrets::Named(&["user-alice-secret"]))
 }
 
 fn replica<'a>(cluster: &'a Cluster, namespace: &'a Namespace<'a>, account: &ServiceAccount<'_>) -> Rolewright<'a> {
@@ -179,6 +184,39 @@ fn a_watch_that_has_expired_is_begun_anew() {
     namespace.secret("alice", "kubernetes-outages-3b");
     eventually("the password", SOON, || cluster.try_login("alice", "kubernetes-outages-3b", "postgres").ok());
     controller.terminate().succeeds();
+}
+
+#[test]
+fn a_server_that_knows_no_rules_yet_is_asked_again() {
+    let (server, cluster) = (ApiServer::start(), Cluster::start());
+    let namespace = server.namespace();
+    let account = account(&namespace);
+    namespace.configmap(&users(&[("alice", &["reader"])])).secret("alice", "kubernetes-outages-6a");
+    let rolewright = replica(&cluster, &namespace, &account).env("SYNC_INTERVAL", "3600");
+    let controller = rolewright.run();
+    wait_for_role(&cluster, "reader");
+
+    // As in its first moments, before it has read who may do what. Watches that have begun go on.
+    account.set_rules(&json!([]));
+    let before = refused_watches(&namespace);
+    server.stop_api();
+    server.start_api();
+    eventually("both watches to be refused", SOON, || (refused_watches(&namespace) >= before + 2).then_some(()));
+    account.set_rules(&rules());
+    namespace.configmap(&users(&[("alice", &["writer"])])).secret("alice", "kubernetes-outages-6b");
+    let took = wait_for_role(&cluster, "writer");
+    println!("a server that had refused everything was followed again after {} ms", took.as_millis());
+    eventually("the password", SOON, || cluster.try_login("alice", "kubernetes-outages-6b", "postgres").ok());
+    // Not only once: it watches.
+    controller.wait_for(IS_BACK);
+    namespace.configmap(&users(&[("alice", &["auditor"])]));
+    wait_for_role(&cluster, "auditor");
+    assert_eq!(times(&controller, "changes are seen only every SYNC_INTERVAL"), 0);
+    controller.terminate().succeeds();
+}
+
+fn refused_watches(namespace: &Namespace<'_>) -> usize {
+    namespace.calls().iter().filter(|call| call.verb == "watch" && call.status == 403).count()
 }
 
 #[test]
