@@ -19,6 +19,7 @@ mod kubernetes_approval;
 mod kubernetes_deploy;
 mod kubernetes_harness;
 mod kubernetes_high_availability;
+mod kubernetes_outages;
 mod kubernetes_source;
 mod kubernetes_status;
 mod laws;

@@ -4,14 +4,17 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use crate::printable;
 use crate::report::{Aspect, Lead, Status, Truth};
 
 /// Users that are listed unless all are asked for; of those that are as declared, none.
 const LISTED: usize = 20;
+
+/// A status is written every ten minutes at least; one that is much older is nobody's any more.
+const STALE: Duration = Duration::minutes(30);
 
 /// What is shown.
 #[derive(Debug)]
@@ -40,9 +43,13 @@ pub enum Standing {
 }
 
 impl View<'_> {
+    fn is_stale(&self, status: &Status) -> bool {
+        self.now - status.observed.last_cycle > STALE
+    }
+
     /// For the exit code.
     pub fn standing(&self) -> Standing {
-        match self.status {
+        match self.status.filter(|status| !self.is_stale(status)) {
             Some(status) if status.is(Aspect::Held) == Truth::True => Standing::Held,
             Some(status) if status.is(Aspect::Synced) == Truth::True => Standing::Synced,
             _ => Standing::NotSynced,
@@ -67,6 +74,10 @@ fn write(out: &mut String, view: &View<'_>) -> std::fmt::Result {
     let observed = &status.observed;
     writeln!(out, "{} -> PostgreSQL {}", view.source, printable::line(&observed.target))?;
     writeln!(out, "{}", lead(view))?;
+    if view.is_stale(status) {
+        let then = ago(view.now, observed.last_cycle);
+        writeln!(out, "\nWhat follows is old: the last report was made {then}. Does the controller run?")?;
+    }
     writeln!(out, "\n{}\n", printable::line(&status.summary))?;
     for condition in &status.conditions {
         // What the summary has said already is not said again.
@@ -179,8 +190,6 @@ pub fn json(view: &View<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
-
     use super::*;
     use crate::report::{assess, fixture};
 
@@ -219,6 +228,14 @@ mod tests {
         assert!(text(&all).contains("  alice  Synced\n"), "{}", text(&all));
         assert!(!text(&view(Some(&status), None)).contains("alice"));
         assert_eq!(all.standing(), Standing::Synced);
+    }
+
+    #[test]
+    fn an_old_report_is_no_good_news() {
+        let status = assess(&fixture::facts(fixture::NOON, fixture::synced()), None);
+        let late = View { now: fixture::NOON + Duration::hours(3), ..view(Some(&status), None) };
+        assert_eq!(late.standing(), Standing::NotSynced);
+        assert!(text(&late).contains("the last report was made 3 h ago"), "{}", text(&late));
     }
 
     #[test]

@@ -25,6 +25,11 @@ use crate::kubernetes::words::{self, Access};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// A server that has just started refuses everything, since it does not know yet who may do what. So
+/// after a watch was refused it is listed again, and one that is refused within this time after that
+/// was allowed is taken at its word.
+const CONFIRMED: Duration = Duration::from_secs(10);
+
 /// What is followed.
 #[derive(Debug, Clone)]
 pub(super) struct What {
@@ -124,7 +129,8 @@ impl<V: Clone + Send + 'static> Follow<V> {
         let waited_for = Arc::clone(&missed);
         let task = tokio::spawn(async move {
             let key = what.key();
-            let mut events = watcher(api, what.selection()).backoff(Pauses::default()).boxed();
+            let begin = || watcher(api.clone(), what.selection()).backoff(Pauses::default()).boxed();
+            let (mut events, mut refused, mut allowed_again) = (begin(), false, None::<Instant>);
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
@@ -132,6 +138,9 @@ impl<V: Clone + Send + 'static> Follow<V> {
                         let watched = matches!(event, Event::Apply(_) | Event::Delete(_));
                         let mut moved = lock(&store).take(event, &keep);
                         if listed {
+                            if std::mem::take(&mut refused) {
+                                allowed_again = Some(Instant::now());
+                            }
                             if phase.send_replace(Phase::Known) != Phase::Known {
                                 // The first listing is what was waited for: no change.
                                 moved.clear();
@@ -146,8 +155,15 @@ impl<V: Clone + Send + 'static> Follow<V> {
                         moved.iter().for_each(|name| changed(Some(name)));
                     }
                     Err(error) => {
-                        if !tell(&error, &what, &key, &link, &phase) {
-                            return;
+                        let confirmed = allowed_again.is_some_and(|at| at.elapsed() < CONFIRMED);
+                        match tell(&error, confirmed, &what, &key, &link, &phase) {
+                            Next::GoOn => {}
+                            Next::Anew => {
+                                refused = true;
+                                tokio::time::sleep(FIRST_PAUSE).await;
+                                events = begin();
+                            }
+                            Next::End => return,
                         }
                     }
                 }
@@ -240,32 +256,54 @@ pub(super) fn version<K: Resource>(object: &K) -> String {
     format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
 }
 
-/// Says what went wrong, once. `false`: there is no use in going on.
-fn tell(error: &WatchError, what: &What, key: &str, link: &Link, phase: &watch::Sender<Phase>) -> bool {
+/// What follows from an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The watcher tries again.
+    GoOn,
+    /// Listed again first.
+    Anew,
+    /// There is no use in going on.
+    End,
+}
+
+/// Says what went wrong, once.
+fn tell(
+    error: &WatchError,
+    confirmed: bool,
+    what: &What,
+    key: &str,
+    link: &Link,
+    phase: &watch::Sender<Phase>,
+) -> Next {
     let (verb, cause) = match error {
         WatchError::InitialListFailed(cause) => ("list", cause),
         WatchError::WatchStartFailed(cause) | WatchError::WatchFailed(cause) => ("watch", cause),
         WatchError::WatchError(status) if status.code == 410 => {
             tracing::debug!(what = key, "the watch has expired; listing anew");
-            return true;
+            return Next::GoOn;
         }
         WatchError::WatchError(status) => {
             tracing::debug!(what = key, "the watch ended: {}", status.message);
             link.error("watch");
-            return true;
+            return Next::GoOn;
         }
         WatchError::NoResourceVersion => {
             link.error("watch");
-            return true;
+            return Next::GoOn;
         }
     };
     link.error(verb);
     let message = words::explain(cause, &what.access(verb));
     let denied = words::is_forbidden(cause);
     if denied && verb == "watch" {
+        if !confirmed {
+            tracing::debug!(what = key, "{message}; making sure of it");
+            return Next::Anew;
+        }
         link.may_not_watch(&message);
         phase.send_replace(Phase::Unwatchable);
-        return false;
+        return Next::End;
     }
     if denied && *phase.borrow() != Phase::Known {
         phase.send_replace(Phase::Denied(message.clone()));
@@ -279,7 +317,7 @@ fn tell(error: &WatchError, what: &What, key: &str, link: &Link, phase: &watch::
         });
     }
     link.is_away(key, &message);
-    true
+    Next::GoOn
 }
 
 /// The way to the API server, as the watches see it: its loss is told once, and its return.
