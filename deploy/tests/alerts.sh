@@ -24,7 +24,9 @@ if [[ -z $promtool ]]; then
         command -v dpkg >/dev/null || fail "promtool is missing; it comes with Prometheus: https://prometheus.io/download"
         work=$(mktemp -d)
         trap 'rm -rf "$work"' EXIT
-        (cd "$work" && apt-get download -qq prometheus >&2) || fail "Debian's package prometheus could not be fetched"
+        fetch() { (cd "$work" && apt-get download -qq prometheus >&2); }
+        # A new machine has no package lists yet, and old lists may name versions that are gone.
+        fetch 2>/dev/null || { apt-get update -qq >&2 && fetch; } || fail "Debian's package prometheus could not be fetched"
         dpkg -x "$work"/prometheus_*.deb "$work/files"
         mkdir -p "$cache"
         mv "$work/files/usr/bin/promtool" "$promtool"
