@@ -17,6 +17,7 @@ mod hostile_names;
 mod idempotence;
 mod kubernetes_approval;
 mod kubernetes_deploy;
+mod kubernetes_fleet;
 mod kubernetes_harness;
 mod kubernetes_high_availability;
 mod kubernetes_outages;
