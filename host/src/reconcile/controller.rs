@@ -221,8 +221,15 @@ impl Controller {
             Ok(report) => (report.summary(dry_run), Ok(report)),
             Err(error) => {
                 let failed = Summary { errors: 1, ..Summary::new(Outcome::Failed, &Counts::default()) };
-                tracing::error!("{error}");
-                (failed, Err(RetryError::into_inner(error)))
+                let text = error.to_string();
+                let error = RetryError::into_inner(error);
+                // That one gives way to another is how it should be.
+                if matches!(error, CycleError::Superseded { .. }) {
+                    tracing::warn!("{text}");
+                } else {
+                    tracing::error!("{text}");
+                }
+                (failed, Err(error))
             }
         };
         summary.retries = retries;
