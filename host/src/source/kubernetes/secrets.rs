@@ -26,11 +26,14 @@ const AT_ONCE: usize = 16;
 /// How many Secrets a page of a list holds.
 const PAGE: u32 = 500;
 
+/// A list-and-watch of Secrets; clones share it.
+type FollowedSecret = Arc<Follow<Arc<Kept>>>;
+
 /// What is being followed.
 #[derive(Default)]
 pub(super) struct Followed {
-    by_name: BTreeMap<String, Arc<Follow<Arc<Kept>>>>,
-    all: Option<Arc<Follow<Arc<Kept>>>>,
+    by_name: BTreeMap<String, FollowedSecret>,
+    all: Option<FollowedSecret>,
     /// Names that users have: a change of any other Secret is of no interest.
     wanted: Arc<Mutex<BTreeSet<String>>>,
     /// Whether they may not be watched, or are too many.
@@ -83,7 +86,7 @@ impl Kubernetes {
 
     /// A watch for each name; those that are no longer wanted end.
     async fn by_name(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, SourceError> {
-        let watched: Option<Vec<(String, Arc<Follow<Arc<Kept>>>)>> = {
+        let watched: Option<Vec<(String, FollowedSecret)>> = {
             let mut state = self.state();
             if names.len() > MOST_WATCHES && !state.asking && self.following {
                 state.asking = true;
