@@ -286,3 +286,28 @@ fn started_without_an_api_server_it_waits_and_changes_nothing() {
     assert!(complaints.values().sum::<usize>() <= 8, "a storm: {complaints:#?}");
     controller.terminate().succeeds();
 }
+
+#[test]
+fn a_configmap_that_was_deleted_is_not_remembered_when_the_server_goes_away() {
+    let (server, cluster) = (ApiServer::start(), Cluster::start());
+    let namespace = server.namespace();
+    let mut polling = rules();
+    for rule in polling.as_array_mut().unwrap() {
+        rule["verbs"].as_array_mut().unwrap().retain(|verb| verb != "watch");
+    }
+    let account = namespace.service_account(&polling);
+    namespace.configmap(&users(&[("alice", &["reader"])])).secret("alice", "kubernetes-outages-7a");
+    let rolewright = replica(&cluster, &namespace, &account);
+    let controller = rolewright.run();
+    wait_for_role(&cluster, "reader");
+
+    namespace.delete_configmap();
+    controller.wait_for("not found in namespace");
+    cluster.sql("DROP OWNED BY alice; DROP ROLE alice");
+    server.stop_api();
+    controller.wait_for("cannot be reached");
+    controller.wait_for_cycles(2);
+
+    assert!(!cluster.has_role("alice"), "the spec of before was applied");
+    controller.terminate().succeeds();
+}

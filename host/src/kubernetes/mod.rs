@@ -17,6 +17,10 @@ use crate::config::ClusterOptions;
 /// A connection that takes longer is not worth waiting for: the API server is a neighbour.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A watch hears something every minute and ends after five. One that is silent for longer hangs on a
+/// connection whose other side is gone.
+const READ_TIMEOUT: Duration = Duration::from_secs(330);
+
 /// A client, with what is to be known of it.
 #[derive(Clone)]
 pub struct Connection {
@@ -81,10 +85,13 @@ pub enum CannotConnect {
 pub async fn connect(options: &ClusterOptions, errors: ErrorCount) -> Result<Connection, CannotConnect> {
     let mut config = configuration(options).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    // A connection that was idle in between has not been silent.
+    config.reset_reader_on_write = true;
     let origin = format!("the cluster at {}", config.cluster_url.to_string().trim_end_matches('/'));
     match kube::Client::try_from(config) {
         Ok(client) => Ok(Connection { client, origin, errors }),
-        Err(why) => Err(CannotConnect::Client { origin, why: why.to_string() }),
+        Err(why) => Err(CannotConnect::Client { origin, why: words::cause(&why) }),
     }
 }
 

@@ -99,7 +99,13 @@ pub fn timed_out(after: Duration) -> kube::Error {
 }
 
 /// The innermost cause, which says it best and knows no address.
-fn cause(error: &kube::Error) -> String {
+pub(super) fn cause(error: &kube::Error) -> String {
+    if let kube::Error::Auth(kube::client::AuthError::AuthExecRun { .. } | kube::client::AuthError::AuthExecParse(_)) =
+        error
+    {
+        // What it printed may hold a token.
+        return "the credential plugin that the kubeconfig names has failed; run it by hand".to_owned();
+    }
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

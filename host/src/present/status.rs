@@ -50,6 +50,7 @@ impl View<'_> {
     /// For the exit code.
     pub fn standing(&self) -> Standing {
         match self.status.filter(|status| !self.is_stale(status)) {
+            Some(status) if status.is(Aspect::Ready) == Truth::False => Standing::NotSynced,
             Some(status) if status.is(Aspect::Held) == Truth::True => Standing::Held,
             Some(status) if status.is(Aspect::Synced) == Truth::True => Standing::Synced,
             _ => Standing::NotSynced,

@@ -190,8 +190,11 @@ impl Controller {
                 let before = election.standing();
                 election.demote(term);
                 // Until that is heard, this instance would take itself for the leader.
-                while election.standing() == before {
-                    election.changed().await;
+                while matches!(before, Standing::Leader { .. }) && election.standing() == before {
+                    tokio::select! {
+                        () = election.changed() => {}
+                        () = self.shutdown.wait() => break,
+                    }
                 }
             }
             return Ended::Deposed;
@@ -261,7 +264,7 @@ impl Controller {
             }
             Err(error) => {
                 self.health.is_not_ready(format!("the last cycle failed: {error}"));
-                self.metrics.fell_out_of_sync();
+                self.metrics.fell_out_of_sync(self.reconciler.is_paused());
             }
         }
         let pool = &self.reconciler.pool;

@@ -38,6 +38,11 @@ pub(super) struct Declared {
 }
 
 impl Reconciler {
+    /// Whether the ConfigMap that was read last asks for a pause.
+    pub(super) fn is_paused(&self) -> bool {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).directives.paused
+    }
+
     /// What operators are told of a cycle that has ended at `now`.
     pub fn facts(&self, about: &About, cycle: &Cycle, now: OffsetDateTime) -> Facts {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -68,7 +73,7 @@ impl Reconciler {
             paused: directives.paused && !gone,
             dry_run: self.settings.dry_run,
             approval,
-            sync_now: directives.sync_now,
+            sync_now: self.sync_now.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ended,
             duration: cycle.summary.duration,
         }

@@ -103,6 +103,8 @@ impl Reconciler {
         self.tell_of_ledger(&ledger, &snapshot.catalog.server);
         let state = ledger.read(&client, &self.settings.state_file).await?;
         drop(client);
+        // Everything was read: the wish is fulfilled.
+        self.sync_now.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&directives.sync_now);
 
         let mut catalog = snapshot.catalog;
         let managed = resolve::managed(&state.records, &catalog);
@@ -147,10 +149,8 @@ impl Reconciler {
 
     /// Whether `sync-now` was written since it was last looked at.
     fn asked_anew(&self, directives: &Directives) -> bool {
-        let mut handled = self.sync_now.lock().unwrap_or_else(PoisonError::into_inner);
-        let anew = directives.sync_now.is_some() && *handled != directives.sync_now;
-        handled.clone_from(&directives.sync_now);
-        anew
+        let handled = self.sync_now.lock().unwrap_or_else(PoisonError::into_inner);
+        directives.sync_now.is_some() && *handled != directives.sync_now
     }
 
     /// Once, in words: what a controller without the right to make a schema has to live with.

@@ -225,7 +225,7 @@ fn ready(facts: &Facts) -> Verdict {
     match &facts.ended {
         Ended::Planned(_) => verdict(Truth::True, "CycleFinished", "the last cycle came to its end"),
         Ended::Failed { kind, message } => verdict(Truth::False, kind.reason(), message),
-        Ended::Paused => verdict(Truth::Unknown, "Paused", "nothing is looked at during a pause"),
+        Ended::Paused => verdict(Truth::True, "CycleFinished", "the last cycle came to its end"),
     }
 }
 
@@ -239,7 +239,7 @@ fn synced(facts: &Facts, status: &Status) -> Verdict {
             let truth = if known { Truth::False } else { Truth::Unknown };
             return verdict(truth, kind.reason(), "the last cycle failed: see Ready");
         }
-        Ended::Paused => return verdict(Truth::Unknown, "Paused", "nothing is looked at during a pause"),
+        Ended::Paused => return verdict(Truth::Unknown, "Paused", "changes wait until the pause is over"),
     };
     let findings = judged.findings.join("; ");
     match &judged.judgement {

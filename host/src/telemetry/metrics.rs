@@ -266,9 +266,11 @@ impl Metrics {
         }
     }
 
-    /// A cycle failed as a whole: whether anything waits, nobody knows.
-    pub fn fell_out_of_sync(&self) {
+    /// A cycle failed as a whole. Whether a plan waits, nobody knows; that the cycle fails is what matters.
+    pub fn fell_out_of_sync(&self, paused: bool) {
         self.synced.set(0);
+        self.held.set(0);
+        self.paused.set(i64::from(paused));
     }
 
     /// Says how things stand after a cycle of the one that acts.

@@ -25,6 +25,11 @@ use crate::kubernetes::words::{self, Access};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// A right that is missing is asked for again, after some tries not as often as a server that is away:
+/// one that has just started refuses for a moment, one without the rule for ever.
+const DENIED_PAUSE: Duration = Duration::from_secs(10);
+const SOON_AGAIN: u32 = 5;
+
 /// A server that has just started refuses everything, since it does not know yet who may do what. So
 /// after a watch was refused it is listed again, and one that is refused within this time after that
 /// was allowed is taken at its word.
@@ -131,6 +136,7 @@ impl<V: Clone + Send + 'static> Follow<V> {
             let key = what.key();
             let begin = || watcher(api.clone(), what.selection()).backoff(Pauses::default()).boxed();
             let (mut events, mut refused, mut allowed_again) = (begin(), false, None::<Instant>);
+            let mut denials = 0;
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
@@ -138,6 +144,7 @@ impl<V: Clone + Send + 'static> Follow<V> {
                         let watched = matches!(event, Event::Apply(_) | Event::Delete(_));
                         let mut moved = lock(&store).take(event, &keep);
                         if listed {
+                            denials = 0;
                             if std::mem::take(&mut refused) {
                                 allowed_again = Some(Instant::now());
                             }
@@ -158,6 +165,12 @@ impl<V: Clone + Send + 'static> Follow<V> {
                         let confirmed = allowed_again.is_some_and(|at| at.elapsed() < CONFIRMED);
                         match tell(&error, confirmed, &what, &key, &link, &phase) {
                             Next::GoOn => {}
+                            Next::Later => {
+                                denials += 1;
+                                if denials > SOON_AGAIN {
+                                    tokio::time::sleep(DENIED_PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
+                                }
+                            }
                             Next::Anew => {
                                 refused = true;
                                 tokio::time::sleep(FIRST_PAUSE).await;
@@ -261,6 +274,8 @@ pub(super) fn version<K: Resource>(object: &K) -> String {
 enum Next {
     /// The watcher tries again.
     GoOn,
+    /// The same, and not soon.
+    Later,
     /// Listed again first.
     Anew,
     /// There is no use in going on.
@@ -307,6 +322,9 @@ fn tell(
     }
     if denied && *phase.borrow() != Phase::Known {
         phase.send_replace(Phase::Denied(message.clone()));
+        // A missing right of one object says nothing of the way to the server.
+        link.denied(key, &message);
+        return Next::Later;
     } else {
         phase.send_if_modified(|phase| {
             let starting = matches!(phase, Phase::Starting(_) | Phase::Denied(_));
@@ -324,13 +342,14 @@ fn tell(
 pub(super) struct Link {
     origin: String,
     away: Mutex<BTreeSet<String>>,
+    denied: Mutex<BTreeSet<String>>,
     told_unwatchable: Mutex<bool>,
     errors: ErrorCount,
 }
 
 impl Link {
     pub(super) fn new(origin: String, errors: ErrorCount) -> Link {
-        Link { origin, away: Mutex::default(), told_unwatchable: Mutex::default(), errors }
+        Link { origin, away: Mutex::default(), denied: Mutex::default(), told_unwatchable: Mutex::default(), errors }
     }
 
     pub(super) fn error(&self, operation: &'static str) {
@@ -345,7 +364,14 @@ impl Link {
         away.insert(key.to_owned());
     }
 
+    pub(super) fn denied(&self, key: &str, why: &str) {
+        if self.denied.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned()) {
+            tracing::warn!("{why}");
+        }
+    }
+
     pub(super) fn is_back(&self, key: &str) {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         if away.remove(key) && away.is_empty() {
             tracing::info!("{} is being watched again", self.origin);
@@ -355,6 +381,7 @@ impl Link {
     /// What was followed is not wanted any more.
     pub(super) fn forget(&self, key: &str) {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     pub(super) fn may_not_watch(&self, message: &str) {

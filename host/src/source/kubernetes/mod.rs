@@ -189,6 +189,8 @@ impl Kubernetes {
         match listed {
             Ok(list) => {
                 self.link.is_back("configmaps");
+                // An answer that declares nothing, or nonsense, counts too: what was there before is of the past.
+                self.last().declaration = None;
                 let declaration = self.declare(list.items.first())?;
                 self.last().declaration = Some(declaration.clone());
                 Ok(declaration)

@@ -36,8 +36,9 @@ pub(super) struct Followed {
     all: Option<FollowedSecret>,
     /// Names that users have: a change of any other Secret is of no interest.
     wanted: Arc<Mutex<BTreeSet<String>>>,
-    /// Whether they may not be watched, or are too many.
+    /// Whether they may not be watched.
     asking: bool,
+    told_of_many: bool,
 }
 
 /// What was found under a name, or that it may not be read.
@@ -88,16 +89,18 @@ impl Kubernetes {
     async fn by_name(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, SourceError> {
         let watched: Option<Vec<(String, FollowedSecret)>> = {
             let mut state = self.state();
-            if names.len() > MOST_WATCHES && !state.asking && self.following {
-                state.asking = true;
+            let too_many = names.len() > MOST_WATCHES;
+            if too_many && !std::mem::replace(&mut state.told_of_many, true) && self.following {
                 tracing::warn!(
                     secrets = names.len(),
                     "users.yaml names more than {MOST_WATCHES} Secrets: they are asked for one by one in each cycle, and \
                      changes are seen only every SYNC_INTERVAL. Set SECRET_SELECTOR to list and watch them together"
                 );
             }
-            if !self.following || state.asking {
-                state.by_name.clear();
+            if !self.following || state.asking || too_many {
+                for name in std::mem::take(&mut state.by_name).into_keys() {
+                    self.link.forget(&format!("secrets {name}"));
+                }
                 None
             } else {
                 state.by_name.retain(|name, _| {
@@ -118,7 +121,8 @@ impl Kubernetes {
         let Some(watched) = watched else { return self.ask_by_name(names).await };
 
         let deadline = Instant::now() + PATIENCE;
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
+        let mut away = None;
         for (name, follow) in watched {
             match follow.settled(deadline).await {
                 Settled::Known => {
@@ -132,10 +136,19 @@ impl Kubernetes {
                     self.ask_from_now_on();
                     return self.ask_by_name(names).await;
                 }
-                Settled::Away(message) => return Err(SourceError::Cluster { message, transient: true }),
+                Settled::Away(message) => {
+                    found.insert(name, Err(message.clone()));
+                    away = Some(message);
+                }
             }
         }
-        Ok(found)
+        // One Secret that cannot be read concerns one user; all of them, that there is no source.
+        match away {
+            Some(message) if !found.values().any(Result::is_ok) => {
+                Err(SourceError::Cluster { message, transient: true })
+            }
+            _ => Ok(found),
+        }
     }
 
     /// One list-and-watch for all.
@@ -205,23 +218,39 @@ impl Kubernetes {
         };
         let answers: Vec<(String, Result<Option<SecretObject>, kube::Error>)> =
             stream::iter(names.iter().cloned().map(ask)).buffer_unordered(AT_ONCE).collect().await;
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
+        let mut failed = None;
+        let last = self.last().secrets.clone().filter(|_| self.following).unwrap_or_default();
         for (name, answer) in answers {
             let kept = match answer {
                 Ok(secret) => Ok(secret.map(|secret| Arc::new(Kept::new(secret)))),
                 Err(error) => {
                     self.link.error("list");
                     let message = words::explain(&error, &self.listing(Some(&name)));
-                    if !words::is_forbidden(&error) {
-                        return self.remembered(names, message, words::is_transient(&error));
+                    if words::is_forbidden(&error) {
+                        Err(message)
+                    } else {
+                        failed = Some((message.clone(), words::is_transient(&error)));
+                        // What was read before counts, as long as that is all that is known.
+                        last.get(&name).cloned().unwrap_or(Err(message))
                     }
-                    Err(message)
                 }
             };
             found.insert(name, kept);
         }
-        self.remember(&found);
-        Ok(found)
+        match failed {
+            Some((message, transient)) if !found.values().any(Result::is_ok) => {
+                Err(SourceError::Cluster { message, transient })
+            }
+            Some((message, _)) => {
+                self.link.is_away("secrets", &message);
+                Ok(found)
+            }
+            None => {
+                self.remember(&found);
+                Ok(found)
+            }
+        }
     }
 
     /// Page by page.
