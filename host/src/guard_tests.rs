@@ -50,14 +50,8 @@ fn world() -> World {
     let records: Records = ["alice", "carol"].map(|name| (name.to_owned(), record(name))).into();
     catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));
     let mut declared = role("alice", Attributes::USER);
-    declared.credential = Some(Credential {
-        secret: "user-alice-secret".into(),
-        key: "password".into(),
-        state: SecretState::Present,
-        version: "1".into(),
-        strength: None,
-        in_sync: None,
-    });
+    let credential = Credential::new("user-alice-secret", "password");
+    declared.credential = Some(Credential { state: SecretState::Present, version: "1".into(), ..credential });
     let spec = crate::model::Spec { roles: [("alice".to_owned(), declared)].into(), ..Default::default() };
     let in_sync = [("alice".to_owned(), true)].into();
     let resolved = resolve::resolve(&spec, &catalog, &records, &in_sync);

@@ -158,6 +158,26 @@ pub struct Credential {
     pub strength: Option<u8>,
     /// Does the server hold this password? `None`: the role does not exist yet.
     pub in_sync: Option<bool>,
+    /// Unix seconds, rounded down, at which the key was last written, as far as the source knows.
+    pub changed_at: Option<i64>,
+    /// Labels of the Secret.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Credential {
+    /// A credential as declared: nothing is known yet of the Secret that it names.
+    pub fn new(secret: impl Into<String>, key: impl Into<String>) -> Self {
+        Credential {
+            secret: secret.into(),
+            key: key.into(),
+            state: SecretState::Missing,
+            version: String::new(),
+            strength: None,
+            in_sync: None,
+            changed_at: None,
+            labels: BTreeMap::new(),
+        }
+    }
 }
 
 /// `ALTER ROLE … [IN DATABASE …] SET name = value`.

@@ -476,14 +476,7 @@ mod tests {
     fn a_missing_secret_leaves_the_user_as_it_is() {
         let mut declared = user("alice");
         declared.memberships.push(Membership::plain("analyst"));
-        declared.credential = Some(Credential {
-            secret: "user-alice-secret".into(),
-            key: "password".into(),
-            state: SecretState::Missing,
-            version: String::new(),
-            strength: None,
-            in_sync: None,
-        });
+        declared.credential = Some(Credential::new("user-alice-secret", "password"));
         let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
         let found = Role { has_password: Some(true), ..user("alice") };
         let resolved = resolve_all(&spec(&[declared, analyst]), catalog(std::slice::from_ref(&found)), &Records::new());

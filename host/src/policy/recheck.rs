@@ -171,12 +171,10 @@ mod tests {
         alice.path = "/users/0".to_owned();
         alice.has_password = Some(true);
         alice.credential = Some(Credential {
-            secret: "user-alice-secret".to_owned(),
-            key: "password".to_owned(),
             state: SecretState::Present,
             version: "1".to_owned(),
-            strength: None,
             in_sync: Some(true),
+            ..Credential::new("user-alice-secret", "password")
         });
         alice.memberships = vec![Membership::plain("pg_monitor")];
         let monitor = Role::new("pg_monitor", Mode::Present, Attributes::GROUP);
@@ -231,6 +229,14 @@ mod tests {
         assert!(refused(|spec| alice(spec).has_password = Some(false)).contains("`alice` has a password"));
         assert!(
             refused(|spec| alice(spec).credential.as_mut().unwrap().secret = "root".to_owned())
+                .contains("credential of `alice`")
+        );
+        let known =
+            |change: fn(&mut Credential)| after(|spec| alice(spec).credential.iter_mut().for_each(change)).unwrap_err();
+        assert!(known(|credential| credential.strength = Some(4)).contains("credential of `alice`"));
+        assert!(known(|credential| credential.changed_at = Some(0)).contains("credential of `alice`"));
+        assert!(
+            known(|credential| drop(credential.labels.insert("team".to_owned(), "data".to_owned())))
                 .contains("credential of `alice`")
         );
         assert!(

@@ -68,14 +68,8 @@ pub(super) fn empty() -> Fixture {
 }
 
 fn credential(user: &str) -> Option<Credential> {
-    Some(Credential {
-        secret: format!("user-{user}-secret"),
-        key: "password".into(),
-        state: SecretState::Present,
-        version: "1".into(),
-        strength: None,
-        in_sync: None,
-    })
+    let credential = Credential::new(format!("user-{user}-secret"), "password");
+    Some(Credential { state: SecretState::Present, version: "1".into(), ..credential })
 }
 
 fn connect(database: &str) -> Grant {

@@ -100,12 +100,9 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
                 return Role::new(NAMES[number], Mode::Present, Attributes::GROUP);
             }
             let credential = secret.map(|present| Credential {
-                secret: "s".into(),
-                key: "password".into(),
                 state: if present { SecretState::Present } else { SecretState::Missing },
                 version: "1".into(),
-                strength: None,
-                in_sync: None,
+                ..Credential::new("s", "password")
             });
             Role {
                 memberships: groups.into_iter().map(|group| Membership::plain(NAMES[group])).collect(),

@@ -12,9 +12,7 @@ use super::names::{list, nearest};
 use super::user::User;
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{
-    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Spec,
-};
+use crate::model::{Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Spec};
 use crate::secret::SecretRef;
 
 /// More problems than anyone reads; the rest is counted.
@@ -285,14 +283,8 @@ fn role(user: &User<'_>) -> Role {
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
     role.grants.sort();
     role.has_password = Some(user.secret.is_some());
-    role.credential = user.secret.as_ref().map(|secret| Credential {
-        secret: secret.reference.name.clone(),
-        key: secret.reference.key.clone(),
-        state: SecretState::Missing,
-        version: String::new(),
-        strength: None,
-        in_sync: None,
-    });
+    let secret = user.secret.as_ref().map(|secret| &secret.reference);
+    role.credential = secret.map(|secret| Credential::new(&secret.name, &secret.key));
     role.path = user.path("");
     role
 }

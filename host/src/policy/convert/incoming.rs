@@ -165,7 +165,7 @@ fn role(role: wit::RoleResult) -> Result<model::Role, Failure> {
         settings,
         grants,
         has_password: role.has_password,
-        credential: role.credential.map(credential),
+        credential: role.credential.map(credential).transpose()?,
         labels: labels(role.labels)?,
         path: role.path,
     })
@@ -252,8 +252,8 @@ fn grant(grant: wit::GrantResult) -> model::Grant {
     }
 }
 
-fn credential(credential: wit::CredentialResult) -> model::Credential {
-    model::Credential {
+fn credential(credential: wit::CredentialResult) -> Result<model::Credential, Failure> {
+    Ok(model::Credential {
         secret: credential.secret,
         key: credential.key,
         state: match credential.state {
@@ -265,7 +265,9 @@ fn credential(credential: wit::CredentialResult) -> model::Credential {
         version: credential.version,
         strength: credential.strength,
         in_sync: credential.in_sync,
-    }
+        changed_at: credential.changed_at,
+        labels: labels(credential.labels)?,
+    })
 }
 
 fn limit(limit: wit::Limit) -> model::Limit {
