@@ -50,8 +50,16 @@ fn world() -> World {
     let records: Records = ["alice", "carol"].map(|name| (name.to_owned(), record(name))).into();
     catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));
     let mut declared = role("alice", Attributes::USER);
-    let credential = Credential::new("user-alice-secret", "password");
-    declared.credential = Some(Credential { state: SecretState::Present, version: "1".into(), ..credential });
+    declared.credential = Some(Credential {
+        secret: "user-alice-secret".into(),
+        key: "password".into(),
+        state: SecretState::Present,
+        version: "1".into(),
+        changed_at: None,
+        labels: BTreeMap::new(),
+        strength: None,
+        in_sync: None,
+    });
     let spec = crate::model::Spec { roles: [("alice".to_owned(), declared)].into(), ..Default::default() };
     let in_sync = [("alice".to_owned(), true)].into();
     let resolved = resolve::resolve(&spec, &catalog, &records, &in_sync);

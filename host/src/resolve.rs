@@ -476,7 +476,16 @@ mod tests {
     fn a_missing_secret_leaves_the_user_as_it_is() {
         let mut declared = user("alice");
         declared.memberships.push(Membership::plain("analyst"));
-        declared.credential = Some(Credential::new("user-alice-secret", "password"));
+        declared.credential = Some(Credential {
+            secret: "user-alice-secret".into(),
+            key: "password".into(),
+            state: SecretState::Missing,
+            version: String::new(),
+            changed_at: None,
+            labels: BTreeMap::new(),
+            strength: None,
+            in_sync: None,
+        });
         let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
         let found = Role { has_password: Some(true), ..user("alice") };
         let resolved = resolve_all(&spec(&[declared, analyst]), catalog(std::slice::from_ref(&found)), &Records::new());

@@ -2,8 +2,8 @@
 //! out field by field.
 
 use crate::{
-    Attributes, Change, Context, Credential, Expiry, Finding, Grant, Info, Limit, Membership, Mode, Object, Privileges,
-    Reviewed, Risk, Role, SecretState, Severity, Spec, Standing, Step, Transformed, Verdict,
+    Attributes, Change, Context, Expiry, Finding, Grant, Info, Limit, Membership, Mode, Object, Privileges, Reviewed,
+    Risk, Role, Severity, Spec, Standing, Step, Transformed, Verdict,
 };
 
 impl Info {
@@ -137,22 +137,6 @@ impl Role {
     /// A role that may log in is a user; the others are group roles.
     pub fn is_user(&self) -> bool {
         self.attributes.contains(Attributes::LOGIN)
-    }
-}
-
-impl Credential {
-    /// A password that is there, in a Secret of which nothing more is known.
-    pub fn new(secret: impl Into<String>, key: impl Into<String>) -> Self {
-        Credential {
-            secret: secret.into(),
-            key: key.into(),
-            state: SecretState::Present,
-            version: "1".to_owned(),
-            strength: None,
-            in_sync: None,
-            changed_at: None,
-            labels: Vec::new(),
-        }
     }
 }
 

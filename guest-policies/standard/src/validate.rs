@@ -149,7 +149,7 @@ fn cycle(role: &Role, names: &[&str]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use rolewright_policy::{Credential, Grant, Severity};
+    use rolewright_policy::{Credential, Grant, SecretState, Severity};
 
     use super::*;
 
@@ -162,7 +162,14 @@ mod tests {
     }
 
     fn credential(strength: Option<u8>) -> Option<Credential> {
-        Some(Credential { strength, ..Credential::new("user-alice-secret", "password") })
+        Some(Credential {
+            secret: "user-alice-secret".to_owned(),
+            key: "password".to_owned(),
+            state: SecretState::Present,
+            version: "1".to_owned(),
+            strength,
+            in_sync: None,
+        })
     }
 
     #[test]

@@ -63,8 +63,16 @@ fn edge(role: &str, (admin, inherit, set): (bool, bool, bool), grantor: &str) ->
 }
 
 fn with_secret(role: Role, state: SecretState, in_sync: Option<bool>) -> Role {
-    let credential = Credential::new(format!("user-{}-secret", role.name), "password");
-    let credential = Credential { state, version: "7".to_owned(), in_sync, ..credential };
+    let credential = Credential {
+        secret: format!("user-{}-secret", role.name),
+        key: "password".to_owned(),
+        state,
+        version: "7".to_owned(),
+        changed_at: None,
+        labels: Vec::new(),
+        strength: None,
+        in_sync,
+    };
     Role { credential: Some(credential), has_password: Some(true), ..role }
 }
 

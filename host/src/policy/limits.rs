@@ -33,7 +33,7 @@ pub struct Limits {
     pub deadline_per_entry: Duration,
     /// Bytes in all linear memories of the module together.
     pub memory: usize,
-    /// More memory for each entry. A role is handed over in 168 bytes and its names, and a
+    /// More memory for each entry. A role is handed over in 176 bytes and its names, and a
     /// membership in 48; a JavaScript engine makes an object of a few kilobytes from either.
     pub memory_per_entry: usize,
     /// No module gets more memory than this, however large the input is.
@@ -131,6 +131,11 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(limit: usize) -> Self {
         Memory { limit, used: 0, elements: 0, denied: false }
+    }
+
+    /// Bytes in all linear memories together. They never shrink, so it is the most that was used.
+    pub(super) fn peak(&self) -> usize {
+        self.used
     }
 
     /// Whether the module asked for more than it may have.

@@ -100,9 +100,14 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
                 return Role::new(NAMES[number], Mode::Present, Attributes::GROUP);
             }
             let credential = secret.map(|present| Credential {
+                secret: "s".into(),
+                key: "password".into(),
                 state: if present { SecretState::Present } else { SecretState::Missing },
                 version: "1".into(),
-                ..Credential::new("s", "password")
+                changed_at: None,
+                labels: BTreeMap::new(),
+                strength: None,
+                in_sync: None,
             });
             Role {
                 memberships: groups.into_iter().map(|group| Membership::plain(NAMES[group])).collect(),

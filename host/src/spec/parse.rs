@@ -12,7 +12,9 @@ use super::names::{list, nearest};
 use super::user::User;
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Spec};
+use crate::model::{
+    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Spec,
+};
 use crate::secret::SecretRef;
 
 /// More problems than anyone reads; the rest is counted.
@@ -78,7 +80,8 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
             return Err(explain(&locations, problems));
         }
     };
-    let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
+    let hidden = std::mem::take(&mut stream.comments);
+    let mut reader = Reader { problems: Vec::new(), hidden, text: &document.text };
     let users = reader.document(&stream.documents);
     reader.across(&users);
 
@@ -112,12 +115,14 @@ fn explain(locations: &Locations, mut problems: Vec<Problem>) -> Vec<Diagnostic>
 }
 
 /// Collects problems, and what must not be shown, while the tree is read.
-pub(super) struct Reader {
+pub(super) struct Reader<'t> {
     pub(super) problems: Vec<Problem>,
     pub(super) hidden: Vec<Range<usize>>,
+    /// What is read.
+    pub(super) text: &'t str,
 }
 
-impl Reader {
+impl Reader<'_> {
     pub(super) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
@@ -276,15 +281,25 @@ fn spec(users: &[User<'_>]) -> Spec {
 
 fn role(user: &User<'_>) -> Role {
     let mut role = Role::new(&user.name, Mode::Authoritative, Attributes::USER);
-    role.connection_limit = Some(Limit::Unlimited);
-    role.valid_until = Some(Expiry::Never);
+    role.connection_limit = Some(user.attributes.connection_limit.unwrap_or(Limit::Unlimited));
+    role.valid_until = Some(user.attributes.valid_until.unwrap_or(Expiry::Never));
+    role.comment.clone_from(&user.attributes.comment);
+    role.labels.clone_from(&user.attributes.labels);
     role.memberships = user.roles.iter().map(|(name, _)| Membership::plain(name)).collect();
     role.memberships.sort();
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
     role.grants.sort();
     role.has_password = Some(user.secret.is_some());
-    let secret = user.secret.as_ref().map(|secret| &secret.reference);
-    role.credential = secret.map(|secret| Credential::new(&secret.name, &secret.key));
+    role.credential = user.secret.as_ref().map(|secret| Credential {
+        secret: secret.reference.name.clone(),
+        key: secret.reference.key.clone(),
+        state: SecretState::Missing,
+        version: String::new(),
+        changed_at: None,
+        labels: BTreeMap::new(),
+        strength: None,
+        in_sync: None,
+    });
     role.path = user.path("");
     role
 }

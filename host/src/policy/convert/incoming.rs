@@ -263,10 +263,10 @@ fn credential(credential: wit::CredentialResult) -> Result<model::Credential, Fa
             wit::SecretState::Unreadable => model::SecretState::Unreadable,
         },
         version: credential.version,
-        strength: credential.strength,
-        in_sync: credential.in_sync,
         changed_at: credential.changed_at,
         labels: labels(credential.labels)?,
+        strength: credential.strength,
+        in_sync: credential.in_sync,
     })
 }
 

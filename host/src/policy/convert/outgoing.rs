@@ -26,7 +26,7 @@ impl<'a> Lists<'a> {
         self.memberships.extend(role.memberships.iter().map(membership));
         self.settings.extend(role.settings.iter().map(setting));
         self.grants.extend(role.grants.iter().map(grant));
-        // In the order in which `Reader::role` takes them: those of the Secret, then the role's own.
+        // In the order in which `Reader::role` hands them out.
         self.labels.extend(role.credential.iter().flat_map(|credential| labels(&credential.labels)));
         self.labels.extend(labels(&role.labels));
     }
@@ -178,10 +178,10 @@ impl<'a> Reader<'a> {
                 model::SecretState::Unreadable => wit::SecretState::Unreadable,
             },
             version: &credential.version,
-            strength: credential.strength,
-            in_sync: credential.in_sync,
             changed_at: credential.changed_at,
             labels: next(&mut self.labels, credential.labels.len()),
+            strength: credential.strength,
+            in_sync: credential.in_sync,
         }
     }
 
@@ -228,13 +228,18 @@ impl<'a> Reader<'a> {
 }
 
 /// What of the context a module sees: the time only as exactly as it asked for.
+/// The time as a module sees it that asked for this step, in seconds.
+pub(in crate::policy) fn rounded(now: i64, step: u32) -> i64 {
+    now - now.rem_euclid(i64::from(step.max(1)))
+}
+
 pub(in crate::policy) fn context<'a>(
     context: &'a Context,
     labels: &'a [wit::LabelParam<'a>],
     clock_step: Option<u32>,
 ) -> wit::Context<'a> {
     wit::Context {
-        now: clock_step.map(|step| context.now - context.now.rem_euclid(i64::from(step.max(1)))),
+        now: clock_step.map(|step| rounded(context.now, step)),
         target: &context.target,
         server_version: context.server_version,
         dry_run: context.dry_run,
