@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
+pub use super::registry::{PullArgs, PushArgs};
 use crate::config::{Environment, Options, Place, values};
 
 /// What was asked for.
@@ -139,6 +140,10 @@ pub enum PolicyCommand {
         /// A WebAssembly component
         file: PathBuf,
     },
+    /// Put a module into a registry, and print the reference to name it by in a chain
+    Push(PushArgs),
+    /// Get a module out of a registry
+    Pull(PullArgs),
 }
 
 const STATUS_HELP: &str = "\
