@@ -33,6 +33,7 @@ mod passwords;
 mod permission_denied;
 mod planner_replaced;
 mod protected_roles;
+mod registry;
 mod rehearse;
 mod secrets;
 mod shutdown;

@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod args;
+mod modules;
 mod plan;
 mod policy;
 mod registry;

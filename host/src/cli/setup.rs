@@ -59,7 +59,21 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     config.dry_run |= manner.dry_run;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be set up")?);
     let runtime = policy_runtime(&config, Limits::default())?.with_observer(Arc::new(Told(Arc::clone(&metrics))));
-    let chain = Chain::load(&runtime, config.policies.as_deref())?;
+    let modules =
+        super::modules::Modules(crate::registry::Registry::new(&config.registry, config.cache_dir.as_deref())?);
+    let document = config
+        .policies
+        .as_deref()
+        .map_or_else(|| Ok(crate::policy::Document::builtin()), crate::policy::Document::read)?;
+    let mut bytes = Vec::new();
+    for entry in &document.entries {
+        let one = match crate::policy::read_local(&runtime, &entry.origin) {
+            Some(one) => one,
+            None => modules.module(entry).await,
+        };
+        bytes.push(one.map_err(|error| anyhow::anyhow!("policy `{}` ({}): {error}", entry.name, entry.module))?);
+    }
+    let chain = Chain::assemble(&runtime, &document, bytes)?;
     let limits = SessionLimits { lock_timeout: config.lock_timeout, ..SessionLimits::default() };
     let target = config.target();
     let pool = Pool::with_limits(target.clone(), config.pool_min, config.pool_max, limits);
