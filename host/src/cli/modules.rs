@@ -3,14 +3,17 @@
 
 use std::borrow::Cow;
 
-use crate::policy::{Bytes, Entry, LoadError};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::policy::{self, Bytes, Entry, LoadError};
 use crate::registry::{Demands, PublicKey, Reference, Registry};
 
 /// Fetches what chains name.
 pub(super) struct Modules(pub(super) Registry);
 
 impl Modules {
-    pub(super) async fn module(&self, entry: &Entry) -> Result<Bytes, LoadError> {
+    async fn module(&self, entry: &Entry) -> Result<Bytes, LoadError> {
         let lasting = |message: String| LoadError::Registry { message, transient: false };
         let reference: Reference = entry.module.parse().map_err(|error| lasting(format!("{error}")))?;
         let keys = entry.public_keys.iter().map(|path| PublicKey::read(path)).collect::<Result<Vec<_>, _>>();
@@ -26,5 +29,11 @@ impl Modules {
             signed_by = fetched.signed_by.map(|path| path.display().to_string()), "policy module fetched"
         );
         Ok(Cow::Owned(fetched.bytes))
+    }
+}
+
+impl policy::Registry for Modules {
+    fn pull<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>> {
+        self.module(entry).boxed()
     }
 }

@@ -1,17 +1,20 @@
 //! Puts a controller together from the options of a command.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::modules::Modules;
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Called, Chain, Limits, LogLevel, Observer, Runtime, Stage};
+use crate::policy::{Called, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
-use crate::reconcile::{About, Controller, Reconciler, Settings};
+use crate::reconcile::{About, Controller, Policies, Reconciler, Settings};
+use crate::registry::Registry;
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
 use crate::source::{Directory, Kubernetes, SecretScope, Source};
@@ -59,21 +62,6 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     config.dry_run |= manner.dry_run;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be set up")?);
     let runtime = policy_runtime(&config, Limits::default())?.with_observer(Arc::new(Told(Arc::clone(&metrics))));
-    let modules =
-        super::modules::Modules(crate::registry::Registry::new(&config.registry, config.cache_dir.as_deref())?);
-    let document = config
-        .policies
-        .as_deref()
-        .map_or_else(|| Ok(crate::policy::Document::builtin()), crate::policy::Document::read)?;
-    let mut bytes = Vec::new();
-    for entry in &document.entries {
-        let one = match crate::policy::read_local(&runtime, &entry.origin) {
-            Some(one) => one,
-            None => modules.module(entry).await,
-        };
-        bytes.push(one.map_err(|error| anyhow::anyhow!("policy `{}` ({}): {error}", entry.name, entry.module))?);
-    }
-    let chain = Chain::assemble(&runtime, &document, bytes)?;
     let limits = SessionLimits { lock_timeout: config.lock_timeout, ..SessionLimits::default() };
     let target = config.target();
     let pool = Pool::with_limits(target.clone(), config.pool_min, config.pool_max, limits);
@@ -88,9 +76,17 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         state_file: config.state_file.clone(),
         dry_run: config.dry_run,
     };
+    let policies = Policies::new(
+        runtime,
+        config.policies.clone(),
+        Arc::new(Modules(Registry::new(&config.registry, config.cache_dir.as_deref())?)),
+        settings.target.to_string(),
+        BTreeMap::new(),
+        Arc::clone(&metrics),
+    );
     let health = Arc::new(Health::new(config.sync_interval.max(Duration::from_secs(1))));
     let controller = Controller {
-        reconciler: Reconciler::new(source, pool, Arc::new(chain), settings, Arc::clone(&metrics)),
+        reconciler: Reconciler::new(source, pool, policies, settings, Arc::clone(&metrics)),
         backoff: Backoff { base: config.retry_backoff_base, max_retries: config.max_retries },
         shutdown: Shutdown::on_signals().context("the system does not let this process listen for signals")?,
         metrics,

@@ -240,7 +240,11 @@ pub(super) fn resolve(from: &Uri, location: &HeaderValue) -> Result<Uri, Problem
     let nowhere = || no_registry(&host(from), "it sends us to what is no address");
     let text = location.to_str().map_err(|_| nowhere())?;
     if !text.starts_with('/') || text.starts_with("//") {
-        return text.parse().ok().filter(|uri: &Uri| uri.scheme().is_some() && uri.host().is_some()).ok_or_else(nowhere);
+        return text
+            .parse()
+            .ok()
+            .filter(|uri: &Uri| uri.scheme().is_some() && uri.host().is_some())
+            .ok_or_else(nowhere);
     }
     let authority = from.authority().ok_or_else(nowhere)?.clone();
     let scheme = from.scheme_str().unwrap_or("https");

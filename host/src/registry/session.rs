@@ -106,36 +106,7 @@ impl<'a> Session<'a> {
 
     /// A token for what is to be done, from the token server that the registry names.
     async fn token(&self, realm: &Uri, service: Option<&str>, scope: Option<&str>) -> Result<HeaderValue, Problem> {
-        let actions = match self.access {
-            Access::Pull => "pull",
-            Access::Push => "pull,push",
-        };
-        let ours = format!("repository:{}:{actions}", self.reference.repository());
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        // What the registry names is what it misses, such as the right to write.
-        form.append_pair("scope", scope.unwrap_or(&ours));
-        if let Some(service) = service {
-            form.append_pair("service", service);
-        }
-        let mut authorization = None;
-        let ask = match &self.found.credentials {
-            Some(Credentials::Identity(token)) => {
-                form.append_pair("grant_type", "refresh_token").append_pair("client_id", "rolewright");
-                form.append_pair("refresh_token", token.reveal());
-                Ask::new(Method::POST, realm.clone(), "token")
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(form.finish())
-            }
-            credentials => {
-                if let Some(Credentials::Basic { user, password }) = credentials {
-                    authorization = basic(user, password);
-                }
-                let joint = if realm.query().is_some() { '&' } else { '?' };
-                let uri = format!("{realm}{joint}{}", form.finish());
-                let uri = uri.parse().map_err(|_| no_registry(&host(realm), "its token server has no address"))?;
-                Ask::new(Method::GET, uri, "token")
-            }
-        };
+        let (ask, authorization) = self.ask_for_token(realm, service, scope)?;
         let answer = self.http.send(&ask, authorization.as_ref()).await?;
         if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
             return Err(self.unauthorized(answer.host()));
@@ -147,6 +118,42 @@ impl<'a> Session<'a> {
         let Token { token, access_token } = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
         let token = token.or(access_token).filter(|token| !token.is_empty()).ok_or_else(no_token)?;
         bearer(&Password::new(token)).ok_or_else(no_token)
+    }
+
+    /// The question for a token, and what to show with it.
+    fn ask_for_token(
+        &self,
+        realm: &Uri,
+        service: Option<&str>,
+        scope: Option<&str>,
+    ) -> Result<(Ask, Option<HeaderValue>), Problem> {
+        let actions = match self.access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        let ours = format!("repository:{}:{actions}", self.reference.repository());
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        // What the registry names is what it misses, such as the right to write.
+        form.append_pair("scope", scope.unwrap_or(&ours));
+        if let Some(service) = service {
+            form.append_pair("service", service);
+        }
+        if let Some(Credentials::Identity(token)) = &self.found.credentials {
+            form.append_pair("grant_type", "refresh_token").append_pair("client_id", "rolewright");
+            form.append_pair("refresh_token", token.reveal());
+            let ask = Ask::new(Method::POST, realm.clone(), "token")
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.finish());
+            return Ok((ask, None));
+        }
+        let authorization = match &self.found.credentials {
+            Some(Credentials::Basic { user, password }) => basic(user, password),
+            _ => None,
+        };
+        let joint = if realm.query().is_some() { '&' } else { '?' };
+        let uri = format!("{realm}{joint}{}", form.finish());
+        let uri = uri.parse().map_err(|_| no_registry(&host(realm), "its token server has no address"))?;
+        Ok((Ask::new(Method::GET, uri, "token"), authorization))
     }
 }
 
