@@ -28,6 +28,7 @@ mod ledger;
 mod lifecycle;
 mod logs;
 mod metrics_and_health;
+mod old_modules;
 mod outputs;
 mod passwords;
 mod permission_denied;
