@@ -411,3 +411,24 @@ fn a_file_that_is_no_policy_is_not_pushed() {
     let output = rolewright.command(&["policy", "push", standard().to_str().unwrap(), &reference]);
     output.exits_with(1).says("leave @sha256");
 }
+
+#[test]
+fn a_registry_that_hangs_takes_little_of_a_controllers_time_and_none_of_the_chain_in_force() {
+    let world = World::new();
+    let server = Scripted::start(|_, _| None);
+    let standard = json!({ "policies": [{ "name": "standard", "module": "builtin:standard" }] }).to_string();
+    let rolewright = world.rolewright().env("REGISTRY_TIMEOUT", "2").env("SYNC_INTERVAL", "1").policies(&standard);
+    let controller = rolewright.run();
+    controller.wait_for_cycles(1);
+    let module = server.reference(&format!("one@sha256:{}", "0".repeat(64)));
+    fs::write(rolewright.directory().join("policies.yaml"), chain(&module)).unwrap();
+    controller.wait_for("the one before stays in force");
+    controller.wait_for("it is asked for again in");
+    // Drift is repaired by the chain before.
+    world.cluster.sql("ALTER ROLE alice NOLOGIN");
+    rolewright_tests::eventually("alice to be let in again", std::time::Duration::from_secs(30), || {
+        (world.cluster.value("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'alice'") == "t").then_some(())
+    });
+    assert_eq!(controller.get("/livez").status, 200);
+    controller.terminate().succeeds();
+}

@@ -47,7 +47,7 @@ pub(super) async fn push(arguments: PushArgs) -> anyhow::Result<u8> {
     }
     let runtime = Runtime::new(Limits::inspection(), None)?;
     let inspection = inspect(&runtime, &file)?;
-    if let Some(problem) = &inspection.problem {
+    if let Some(problem) = inspection.problem.as_ref().filter(|_| !inspection.wants_wasi()) {
         bail!("{} is not pushed, since no chain could use it: {problem}", file.display());
     }
     let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;

@@ -79,7 +79,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     let policies = Policies::new(
         runtime,
         config.policies.clone(),
-        Arc::new(Modules(Registry::new(&config.registry, config.cache_dir.as_deref())?)),
+        Arc::new(Modules::new(Registry::new(&config.registry, config.cache_dir.as_deref())?)),
         settings.target.to_string(),
         settings.labels.clone(),
         Arc::clone(&metrics),
