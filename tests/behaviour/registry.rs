@@ -96,11 +96,13 @@ fn a_module_that_is_pushed_comes_back_the_same_and_runs_in_a_chain() {
 #[test]
 fn a_tag_is_taken_only_where_the_chain_says_that_it_may_move() {
     let (world, registry) = (World::new(), Registry::start());
-    push(&world.rolewright(), &standard(), &registry.reference("standard:latest"));
+    let pinned = push(&world.rolewright(), &standard(), &registry.reference("standard:latest"));
     let tagged = registry.reference("standard:latest");
     world.refuses("a tag", &tagged).says("allowMutableTags");
     let allowed = json!({ "policies": [{ "name": "from-registry", "module": tagged, "allowMutableTags": true }] });
-    world.rolewright().policies(&allowed.to_string()).apply().succeeds();
+    let output = world.rolewright().policies(&allowed.to_string()).apply();
+    // What the tag meant this time is told.
+    output.succeeds().says(pinned.split_once('@').unwrap().1);
     assert!(world.cluster.has_role("alice"));
 }
 
