@@ -32,6 +32,7 @@ pub struct Place {
     #[arg(long, env = "KUBECONFIG", value_name = "KUBECONFIG", help_heading = "Source")]
     pub kubeconfig: Option<OsString>,
     /// Context in it
+    #[arg(hide_short_help = true)]
     #[arg(long = "context", env = "KUBE_CONTEXT", value_name = "KUBE_CONTEXT", help_heading = "Source")]
     pub kube_context: Option<String>,
     /// Namespace of ConfigMap and Secrets
@@ -93,14 +94,17 @@ pub struct Options {
     #[arg(long, env = "DB_SSLROOTCERT", value_name = "DB_SSLROOTCERT", help_heading = "Connections")]
     pub db_sslrootcert: Option<PathBuf>,
     /// Connections kept open
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "DB_POOL_MIN_CONN", value_name = "DB_POOL_MIN_CONN", default_value = "1")]
     #[arg(value_parser = values::connections, help_heading = "Connections")]
     pub db_pool_min_conn: usize,
     /// Connections at most
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "DB_POOL_MAX_CONN", value_name = "DB_POOL_MAX_CONN", default_value = "5")]
     #[arg(value_parser = values::connections, help_heading = "Connections")]
     pub db_pool_max_conn: usize,
     /// How long to wait for a lock, in seconds
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "LOCK_TIMEOUT", value_name = "LOCK_TIMEOUT", default_value = "10")]
     #[arg(value_parser = values::duration, help_heading = "Connections")]
     pub lock_timeout: Duration,
@@ -130,10 +134,12 @@ pub struct Options {
     #[arg(value_parser = values::duration, help_heading = "Cycle")]
     pub sync_interval: Duration,
     /// Tries after a transient error
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "MAX_RETRIES", value_name = "MAX_RETRIES", default_value = "5")]
     #[arg(value_parser = values::retries, help_heading = "Cycle")]
     pub max_retries: u32,
     /// Growth of the pause between tries
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "RETRY_BACKOFF_BASE", value_name = "RETRY_BACKOFF_BASE", default_value = "2.0")]
     #[arg(value_parser = values::backoff, help_heading = "Cycle")]
     pub retry_backoff_base: f64,
@@ -143,12 +149,14 @@ pub struct Options {
     pub state_file: PathBuf,
 
     /// Labels of the server for policies: environment=production,tier=gold
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "TARGET_LABELS", value_name = "TARGET_LABELS", help_heading = "Policies")]
     pub target_labels: Option<Labels>,
     /// YAML file with the policy chain [default: standard]
     #[arg(long, env = "POLICIES", value_name = "POLICIES", help_heading = "Policies")]
     pub policies: Option<PathBuf>,
-    /// Compiled policies [default: ~/.cache/rolewright]
+    /// Compiled and fetched policies [default: ~/.cache/rolewright]
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "CACHE_DIR", value_name = "CACHE_DIR", help_heading = "Policies")]
     pub cache_dir: Option<PathBuf>,
     /// Where modules come from.

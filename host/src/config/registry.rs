@@ -14,16 +14,20 @@ use super::values;
 #[allow(missing_docs)]
 pub struct RegistryOptions {
     /// Credentials, as in ~/.docker/config.json
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "REGISTRY_AUTH_FILE", value_name = "REGISTRY_AUTH_FILE", help_heading = "Policies")]
     pub registry_auth_file: Option<PathBuf>,
     /// Authorities to trust besides the system's, PEM
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "REGISTRY_CA_FILE", value_name = "REGISTRY_CA_FILE", help_heading = "Policies")]
     pub registry_ca_file: Option<PathBuf>,
     /// Registries without TLS, or off
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "REGISTRY_PLAIN_HTTP", value_name = "REGISTRY_PLAIN_HTTP")]
     #[arg(default_value = "localhost,127.0.0.1,[::1]", help_heading = "Policies")]
     pub registry_plain_http: PlainHttp,
     /// Time for one module
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "REGISTRY_TIMEOUT", value_name = "REGISTRY_TIMEOUT", default_value = "30")]
     #[arg(value_parser = values::duration, help_heading = "Policies")]
     pub registry_timeout: Duration,

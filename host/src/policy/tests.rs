@@ -170,12 +170,12 @@ fn a_million_steps_are_too_many() {
     let steps = |count| {
         let more = Box::leak(list(count).into_boxed_str());
         let plan = "(drop (memory.grow (i32.const 200))) (call $fill) (i32.const 4096)";
-        // Each step is `set-password("")`: the case's number at 0, the rest 0; 176 bytes.
+        // Each step is `set-password("")`: the case's number at 0, the rest 0; 208 bytes.
         let fill = format!(
             "(func $fill (local $at i32) (local.set $at (i32.const 65536)) (loop (i32.store8 (local.get $at) (i32.const 3)) \
-             (local.set $at (i32.add (local.get $at) (i32.const 176))) \
+             (local.set $at (i32.add (local.get $at) (i32.const 208))) \
              (br_if 0 (i32.lt_u (local.get $at) (i32.const {}))))) {more}",
-            65_536 + 176 * 1_001
+            65_536 + 208 * 1_001
         );
         plan_with(Limits::default(), &Fixture { plan, more: Box::leak(fill.into_boxed_str()), ..planner() })
     };
