@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
+pub use super::registry::{PullArgs, PushArgs};
 use crate::config::{Environment, Options, Place, values};
 
 /// What was asked for.
@@ -141,6 +142,10 @@ pub enum PolicyCommand {
         /// A WebAssembly component
         file: PathBuf,
     },
+    /// Put a module into a registry, and print the reference to name it by in a chain
+    Push(PushArgs),
+    /// Get a module out of a registry
+    Pull(PullArgs),
 }
 
 const STATUS_HELP: &str = "\
@@ -328,7 +333,7 @@ mod tests {
             assert!(help.contains(wanted) && all.contains(wanted), "{wanted} is not in\n{help}");
         }
         // What hardly anybody sets is in the long help only.
-        for rare in ["DB_POOL_MAX_CONN", "RETRY_BACKOFF_BASE", "LEASE_DURATION"] {
+        for rare in ["DB_POOL_MAX_CONN", "RETRY_BACKOFF_BASE", "LEASE_DURATION", "REGISTRY_TIMEOUT"] {
             assert!(!help.contains(rare) && all.contains(rare), "{rare}\n{all}");
         }
         assert!(help.lines().count() <= 50, "{} lines\n{help}", help.lines().count());

@@ -5,8 +5,10 @@
 
 mod apply;
 pub mod args;
+mod modules;
 mod plan;
 mod policy;
+mod registry;
 mod run;
 mod setup;
 mod status;
@@ -43,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
         Command::Policy(arguments) => match arguments.command {
             PolicyCommand::Inspect { file } => policy::inspect(&file),
+            PolicyCommand::Push(push) => setup::runtime().and_then(|runtime| runtime.block_on(registry::push(push))),
+            PolicyCommand::Pull(pull) => setup::runtime().and_then(|runtime| runtime.block_on(registry::pull(pull))),
         },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::command(), "rolewright", &mut std::io::stdout());

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 
+use super::modules::Modules;
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Bytes, Called, Entry, Limits, LoadError, LogLevel, Observer, Registry, Runtime, Stage};
+use crate::policy::{Called, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
 use crate::reconcile::{About, Controller, Policies, Reconciler, Settings};
+use crate::registry::Registry;
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
 use crate::source::{Directory, Kubernetes, SecretScope, Source};
@@ -78,7 +79,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     let policies = Policies::new(
         runtime,
         config.policies.clone(),
-        Arc::new(NoRegistry),
+        Arc::new(Modules::new(Registry::new(&config.registry, config.cache_dir.as_deref())?)),
         settings.target.to_string(),
         settings.labels.clone(),
         Arc::clone(&metrics),
@@ -123,15 +124,6 @@ async fn source(
 /// The engine with the built-in policy, and compiled modules kept where the configuration says.
 pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<Runtime> {
     Ok(Runtime::new(limits, config.cache_dir.clone())?.with_builtin("standard", STANDARD))
-}
-
-struct NoRegistry;
-
-impl Registry for NoRegistry {
-    fn pull<'a>(&'a self, _entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>> {
-        let message = "this build fetches nothing from registries".to_owned();
-        Box::pin(async { Err(LoadError::Registry { message, transient: false }) })
-    }
 }
 
 /// Passes on what happens in policies to metrics and log.

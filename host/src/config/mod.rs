@@ -2,6 +2,7 @@
 //! and the flag wins; an empty variable counts as not set. What a command does with them is
 //! written elsewhere.
 
+mod registry;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
+pub use registry::{PlainHttp, RegistryOptions};
 pub(crate) use values::duration;
 pub use values::{Labels, Listen, MaxDeletions, Names, Powers, SecretSelector};
 
@@ -153,10 +155,13 @@ pub struct Options {
     /// YAML file with the policy chain [default: standard]
     #[arg(long, env = "POLICIES", value_name = "POLICIES", help_heading = "Policies")]
     pub policies: Option<PathBuf>,
-    /// Compiled policies [default: ~/.cache/rolewright]
+    /// Compiled and fetched policies [default: ~/.cache/rolewright]
     #[arg(hide_short_help = true)]
     #[arg(long, env = "CACHE_DIR", value_name = "CACHE_DIR", help_heading = "Policies")]
     pub cache_dir: Option<PathBuf>,
+    /// Where modules come from.
+    #[command(flatten)]
+    pub registry: RegistryOptions,
 
     /// json or text [default: json for run, else text]
     #[arg(long, env = "LOG_FORMAT", value_name = "LOG_FORMAT", hide_possible_values = true)]
@@ -295,6 +300,8 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// A directory that can be written to and holds compiled modules; `None`: compile each time.
     pub cache_dir: Option<PathBuf>,
+    /// How registries that modules come from are spoken to.
+    pub registry: RegistryOptions,
     /// Where `run` serves HTTP; `None`: nowhere.
     pub http_addr: Option<SocketAddr>,
 }
@@ -343,6 +350,7 @@ impl Options {
             state_file: self.state_file,
             policies: self.policies,
             cache_dir,
+            registry: self.registry,
             http_addr: match self.http_addr {
                 Listen::Off => None,
                 Listen::At(address) => Some(address),

@@ -97,6 +97,12 @@ pub enum LoadError {
         /// The import, such as `wasi:cli/environment@0.2.0`.
         import: String,
     },
+    /// It was built against another version of the contract.
+    #[error("{}", another_version(module))]
+    Version {
+        /// The version that it speaks.
+        module: String,
+    },
     /// The contract asks for more than it exports.
     #[error(
         "it does not export `rolewright:policy/{interface}@{}`, which every policy does: \
@@ -128,6 +134,20 @@ pub enum LoadError {
     /// `describe` or `validate-settings` failed.
     #[error(transparent)]
     Call(#[from] PolicyError),
+}
+
+fn another_version(module: &str) -> String {
+    let ours = super::WIT_VERSION;
+    let parse = |version: &str| semver::Version::parse(version).ok();
+    let newer = parse(module).zip(parse(ours)).is_some_and(|(module, ours)| module > ours);
+    let advice = if newer {
+        "update Rolewright, or build the module again against the files in wit/ of this release"
+    } else {
+        "build the module again against the files in wit/ of this release, or take a newer build of it"
+    };
+    format!(
+        "it was built against version {module} of the contract rolewright:policy, and this host speaks {ours}: {advice}"
+    )
 }
 
 fn missing_import(import: &str) -> String {

@@ -159,8 +159,21 @@ pub(super) fn wit_version(engine: &Engine, component: &Component) -> Option<Stri
     ty.exports(engine).find_map(|(name, _)| version(name))
 }
 
+/// The first version of the contract that a component speaks and this host does not. Versions with the same first two
+/// numbers understand each other, as long as the first is 0.
+fn foreign_version(engine: &Engine, component: &Component) -> Option<String> {
+    let ty = component.component_type();
+    let names = ty.exports(engine).map(|(name, _)| name).chain(ty.imports(engine).map(|(name, _)| name));
+    let mut versions = names.filter_map(|name| Some(name.strip_prefix("rolewright:policy/")?.split_once('@')?.1));
+    versions.find(|version| !version.starts_with("0.1.")).map(|version| printable(version, MAX_VERSION))
+}
+
 /// Finds what a component exports, and gives it what it imports.
 pub(super) fn link(engine: &Engine, component: &Component, wasi: Wasi) -> Result<Linked, LoadError> {
+    // First: with another version of the contract, whatever else is odd follows from it.
+    if let Some(module) = foreign_version(engine, component) {
+        return Err(LoadError::Version { module });
+    }
     let known = |name: &str| {
         if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
             return true;

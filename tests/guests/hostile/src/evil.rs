@@ -1,7 +1,9 @@
 //! Every evil that a host must withstand, one case each. What makes a plan wrong is added to a right one, so that
 //! nothing but the addition can be what the host refuses.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rolewright_policy::{
     Attributes, Catalog, Change, Edge, Finding, Grant, Membership, Mode, Removal, Risk, Role, RoleGrant, RolePatch,
@@ -33,6 +35,11 @@ pub enum Evil {
     BadPaths,
     /// A million findings, or a million steps.
     MillionSteps,
+    /// Text that is no UTF-8.
+    InvalidUtf8,
+    /// Another answer each time, as far as it can: from what earlier calls left behind, from where things lie in memory,
+    /// and from what lies in memory that nobody wrote to.
+    Moody,
 
     /// Drops the role `postgres`.
     DropPostgres,
@@ -81,6 +88,8 @@ impl Evil {
                 Finding::error("No Word\n", "/users/4294967296/~2/\u{0}", GARBAGE),
                 Finding::warning("", "no/leading/slash", ""),
             ],
+            Evil::InvalidUtf8 => vec![Finding::warning("not-utf-8", "", not_utf8())],
+            Evil::Moody => vec![Finding::info("mood", "", mood())],
             Evil::MillionSteps => (0..1_000_000).map(|n| Finding::info("many", "", n.to_string())).collect(),
             _ => rolewright_standard::findings(spec),
         })
@@ -148,6 +157,13 @@ impl Evil {
                     step.path = "/users/4294967296/~2/\u{0}".to_owned();
                 }
             }
+            Evil::InvalidUtf8 => steps.push(Step::new(drop(declared()), not_utf8(), "")),
+            Evil::Moody => {
+                let mood = mood();
+                for step in &mut steps {
+                    step.reason.clone_from(&mood);
+                }
+            }
             Evil::GarbageReasons => {
                 for step in &mut steps {
                     step.reason = GARBAGE.to_owned();
@@ -201,6 +217,27 @@ impl Evil {
         }
         Ok(())
     }
+}
+
+/// A string that no Rust program may make.
+#[allow(unsafe_code)]
+fn not_utf8() -> String {
+    // SAFETY: none. It is handed to the host and looked at by nobody here; that is what the test is about.
+    unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, b'x', 0xc0, 0x80]) }
+}
+
+/// All that a module without a clock and without random numbers has that might differ from call to call.
+#[allow(unsafe_code)]
+fn mood() -> String {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    let hash = RandomState::new().hash_one("mood");
+    let fresh: Vec<u8> = Vec::with_capacity(1 << 20);
+    // SAFETY: the bytes are inside what was allocated, and every value is a byte; that nobody wrote them is the point.
+    let left = (0..1 << 20).step_by(4096).fold(0_u64, |sum, at| {
+        sum.rotate_left(5) ^ u64::from(unsafe { core::ptr::read_volatile(fresh.as_ptr().add(at)) })
+    });
+    format!("call {calls}, {hash:x}, {:p}, {left:x}", fresh.as_ptr())
 }
 
 /// Takes a frame each time, which no optimisation may make a loop of.
