@@ -94,11 +94,16 @@ impl Chain {
     /// The first thing that keeps the chain from being taken into use.
     pub fn load(runtime: &Runtime, document: Option<&Path>) -> Result<Chain, ChainError> {
         let entries = document.map_or_else(|| Ok(document::default_chain()), document::read)?;
+        let place = document.map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        Chain::of(runtime, entries, &place)
+    }
+
+    pub(super) fn of(runtime: &Runtime, entries: Vec<Entry>, place: &str) -> Result<Chain, ChainError> {
+        let place = place.to_owned();
         let mut modules = Vec::new();
         for entry in entries {
             modules.push(Module::load(runtime, entry)?);
         }
-        let place = document.map(|path| format!("{}: ", path.display())).unwrap_or_default();
         let planners: Vec<usize> = (0..modules.len()).filter(|&at| modules[at].linked.plan.is_some()).collect();
         let planner = match planners.as_slice() {
             [] => return Err(ChainError::NoPlanner { place }),

@@ -1,0 +1,57 @@
+//! `rolewright policy`: for those who write policies. One file for each command; what a module is
+//! asked, and under which limits, is the business of `policy::kit`.
+
+mod document;
+mod inspect;
+mod project;
+mod run;
+mod test;
+mod words;
+
+use super::args::PolicyCommand;
+use super::setup::STANDARD;
+use crate::policy::kit::Cost;
+use crate::policy::{Chain, Limits, Runtime};
+
+pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
+    match command {
+        PolicyCommand::Test(arguments) => test::test(&arguments),
+        PolicyCommand::Run(arguments) => run::run(&arguments),
+        PolicyCommand::Inspect { file } => inspect::inspect(&file),
+    }
+}
+
+/// What modules run on here: as in production, limits included.
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Runtime::new(Limits::default(), None)?.with_builtin("standard", STANDARD))
+}
+
+/// The chain of the built-in policy: who plans where the module does not.
+fn standard(runtime: &Runtime) -> anyhow::Result<Chain> {
+    Ok(Chain::load(runtime, None)?)
+}
+
+/// `1.2 M fuel, 1.1 MiB, 0.4 ms`.
+fn cost(cost: Cost) -> String {
+    format!("{} fuel, {}, {}", amount(cost.fuel), mebibytes(cost.memory), milliseconds(cost.seconds))
+}
+
+/// 1,234 as `1.2 k`, and so on.
+fn amount(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    match UNITS.iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, letter)) => format!("{:.1} {letter}", number as f64 / *unit as f64),
+        None => number.to_string(),
+    }
+}
+
+fn mebibytes(bytes: usize) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn milliseconds(seconds: f64) -> String {
+    match seconds * 1_000.0 {
+        small if small < 10.0 => format!("{small:.2} ms"),
+        large => format!("{large:.0} ms"),
+    }
+}
