@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Chain, Limits, LogLevel, Observer, Runtime, Stage};
+use crate::policy::{Called, Chain, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
@@ -120,10 +120,14 @@ pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<
 struct Told(Arc<Metrics>);
 
 impl Observer for Told {
-    fn call(&self, module: &str, stage: Stage, seconds: f64, fuel: u64, outcome: &'static str) {
-        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.0.policy_call(module, stage.as_str(), outcome, duration, fuel);
-        tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, outcome, "policy called");
+    fn call(&self, called: &Called<'_>) {
+        let Called { module, stage, seconds, fuel, memory, outcome } = *called;
+        self.0.policy_call(called);
+        tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, memory, outcome, "policy called");
+    }
+
+    fn refused(&self, module: &str, stage: Stage) {
+        self.0.policy_refused(module, stage.as_str());
     }
 
     fn log(&self, module: &str, level: LogLevel, message: &str) {

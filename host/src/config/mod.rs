@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
+pub(crate) use values::duration;
 pub use values::{Listen, MaxDeletions, Names, Powers, SecretSelector};
 
 use crate::postgres::{SslMode, Target};

@@ -191,7 +191,7 @@ impl Reconciler {
             return Ok((spec, findings));
         }
         let transformed = self.chain.transform(context, spec)?;
-        if !transformed.touched.is_empty() {
+        if !transformed.touches.is_empty() {
             findings = self.chain.validate(context, &transformed.spec)?;
         }
         findings.extend(transformed.findings);

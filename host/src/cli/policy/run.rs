@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &PolicyRunArgs) -> anyhow::Result<u8> {
         case.settings = kit::settings(settings)?;
     }
     let runtime = super::runtime()?;
-    let subject = Subject::load(&runtime, &arguments.file, &case.settings)?;
+    let subject = Subject::load(&runtime, &arguments.file, &case.settings, Wasi::None)?;
     if !subject.has(stage) {
         let stages: Vec<&str> = subject.info().stages.iter().map(|stage| stage.as_str()).collect();
         anyhow::bail!("{} does not export {stage}; it exports {}", arguments.file.display(), stages.join(", "));

@@ -96,7 +96,7 @@ fn compare(
     cost: &mut Cost,
 ) -> anyhow::Result<Outcome> {
     let case = Case::read(path)?;
-    let subject = Subject::load(runtime, module, &case.settings)?;
+    let subject = Subject::load(runtime, module, &case.settings, Wasi::None)?;
     let answers = kit::ask(&subject, standard, &case, None)?;
     *cost = total(&answers);
     let now = document::document(&answers, &case.spec).yaml()?;

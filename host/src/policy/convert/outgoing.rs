@@ -208,13 +208,18 @@ impl<'a> Reader<'a> {
 }
 
 /// What of the context a module sees: the time only as exactly as it asked for.
+/// The time as a module sees it that asked for this step, in seconds.
+pub(in crate::policy) fn rounded(now: i64, step: u32) -> i64 {
+    now - now.rem_euclid(i64::from(step.max(1)))
+}
+
 pub(in crate::policy) fn context<'a>(
     context: &'a Context,
     labels: &'a [wit::LabelParam<'a>],
     clock_step: Option<u32>,
 ) -> wit::Context<'a> {
     wit::Context {
-        now: clock_step.map(|step| context.now - context.now.rem_euclid(i64::from(step.max(1)))),
+        now: clock_step.map(|step| rounded(context.now, step)),
         target: &context.target,
         server_version: context.server_version,
         dry_run: context.dry_run,

@@ -2,14 +2,16 @@
 //! it answered. Nothing is remembered between two questions, so that each costs what it costs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::document::{Entry, Origin};
+use super::super::document::Mode;
 use super::super::engine::Runtime;
 use super::super::error::{ChainError, PolicyError};
-use super::super::{Chain, Context, LogLevel, ModuleInfo, Observer, Reviewed, Stage, Transformed};
-use crate::model::{Database, Finding, Role, Spec};
+use super::super::load::{self, Wasi};
+use super::super::module::{Bridge, Module, ModuleInfo, Recipe};
+use super::super::{self as policy, Context, LogLevel, Observer, Reviewed, Stage, Touch, Transformed, Verdict};
+use crate::model::{Database, Finding, Role, Severity, Spec};
 use crate::plan::{Proposal, Step};
 
 /// A line that the module logged.
@@ -71,9 +73,11 @@ impl Meter {
 }
 
 impl Observer for Meter {
-    fn call(&self, _module: &str, _stage: Stage, seconds: f64, fuel: u64, _outcome: &'static str) {
-        self.heard().costs.push(Cost { fuel, seconds, memory: 0 });
+    fn call(&self, called: &policy::Called<'_>) {
+        self.heard().costs.push(Cost { fuel: called.fuel, seconds: called.seconds, memory: called.memory });
     }
+
+    fn refused(&self, _module: &str, _stage: Stage) {}
 
     fn log(&self, _module: &str, level: LogLevel, message: &str) {
         self.heard().log.push(Line { level, message: message.to_owned() });
@@ -82,9 +86,10 @@ impl Observer for Meter {
 
 /// A module, ready to be asked.
 pub struct Subject {
-    chain: Chain,
-    info: ModuleInfo,
+    module: Module,
     meter: Arc<Meter>,
+    /// What it said of its settings, without keeping from being used.
+    pub remarks: Vec<Finding>,
 }
 
 impl Subject {
@@ -93,50 +98,68 @@ impl Subject {
     /// # Errors
     ///
     /// Whatever keeps it from being taken into use; that it does not accept its settings, too.
-    pub fn load(runtime: &Runtime, path: &Path, settings: &serde_json::Value) -> Result<Subject, ChainError> {
+    pub fn load(
+        runtime: &Runtime,
+        file: &Path,
+        settings: &serde_json::Value,
+        wasi: Wasi,
+    ) -> Result<Subject, ChainError> {
         let meter = Arc::new(Meter::default());
         let runtime = runtime.clone().with_observer(Arc::clone(&meter) as Arc<dyn Observer>);
-        let entry = |name: &str, origin: Origin, settings: serde_json::Value| Entry {
-            name: name.to_owned(),
-            origin,
-            module: path.display().to_string(),
-            sha256: None,
-            settings,
-            place: String::new(),
-        };
-        let own = || entry("subject", Origin::File(PathBuf::from(path)), settings.clone());
-        let alone = Chain::of(&runtime, vec![own()], "");
-        let chain = match alone {
-            Err(ChainError::NoPlanner { .. }) => {
-                let standard = entry("standard", Origin::Builtin("standard".to_owned()), serde_json::Value::Null);
-                Chain::of(&runtime, vec![own(), standard], "")?
-            }
-            other => other?,
-        };
-        meter.take();
-        let info = chain.modules().next().cloned();
-        let info = info.ok_or_else(|| ChainError::NoPlanner { place: String::new() })?;
-        Ok(Subject { chain, info, meter })
+        let name = file.file_stem().map_or_else(|| "subject".into(), |name| name.to_string_lossy());
+        let loaded = load::read(file).and_then(|bytes| {
+            let recipe = Recipe {
+                name: &name,
+                bytes: &bytes,
+                sha256: None,
+                settings: settings.to_string(),
+                mode: Mode::Enforce,
+                wasi,
+                limits: runtime.limits.clone(),
+            };
+            Module::load(&runtime, recipe)
+        });
+        let place = String::new();
+        let (module, remarks) = loaded.map_err(|source| ChainError::Module {
+            place: place.clone(),
+            name: name.to_string(),
+            module: file.display().to_string(),
+            source: Box::new(source),
+        })?;
+        if remarks.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(ChainError::Settings { place, name: name.to_string(), findings: remarks });
+        }
+        Ok(Subject { module, meter, remarks })
     }
 
     /// What is known of it.
     pub fn info(&self) -> &ModuleInfo {
-        &self.info
+        &self.module.info
     }
 
     /// Whether it takes part in a stage.
     pub fn has(&self, stage: Stage) -> bool {
-        self.info.stages.contains(&stage)
+        self.module.has(stage)
     }
 
     /// What it thinks of a spec.
     pub fn validate(&self, context: &Context, spec: &Spec) -> Called<Vec<Finding>> {
-        self.metered(|| self.chain.validate(context, spec))
+        self.metered(|| self.module.validate(context, spec).map(Option::unwrap_or_default))
     }
 
     /// What it makes of a spec.
     pub fn transform(&self, context: &Context, spec: &Spec) -> Called<Transformed> {
-        self.metered(|| self.chain.transform(context, spec.clone()))
+        self.metered(|| {
+            let Some(changed) = self.module.transform(context, spec)? else {
+                return Ok(Transformed { spec: spec.clone(), findings: Vec::new(), touches: Vec::new() });
+            };
+            let policy = &self.module.info.name;
+            let touches = changed.difference.touched.into_iter();
+            let touch = |(role, (before, after))| Touch { role, policy: policy.clone(), before, after };
+            let mut findings = changed.findings;
+            findings.extend(changed.difference.removed);
+            Ok(Transformed { spec: changed.spec, findings, touches: touches.map(touch).collect() })
+        })
     }
 
     /// Which steps lead to what is desired.
@@ -144,24 +167,30 @@ impl Subject {
         &self,
         context: &Context,
         desired: &Spec,
-        roles: &BTreeMap<String, Role>,
+        actual: &BTreeMap<String, Role>,
         databases: &BTreeMap<String, Database>,
     ) -> Called<Vec<Proposal>> {
-        self.metered(|| self.chain.plan(context, desired, roles, databases).map(|planned| planned.proposals))
+        let bridge = Bridge { desired, actual, databases };
+        self.metered(|| self.module.plan(context, &bridge).map(Option::unwrap_or_default))
     }
 
     /// What it thinks of a plan.
     pub fn review(
         &self,
         context: &Context,
-        roles: &BTreeMap<String, Role>,
+        actual: &BTreeMap<String, Role>,
         databases: &BTreeMap<String, Database>,
         steps: &[Step],
     ) -> Called<Reviewed> {
-        self.metered(|| self.chain.review(context, roles, databases, steps))
+        self.metered(|| {
+            let said = self.module.review(context, actual, databases, steps)?;
+            let (verdict, findings) = said.unwrap_or((Verdict::Allow, Vec::new()));
+            Ok(Reviewed { verdict, by: Vec::new(), findings })
+        })
     }
 
     fn metered<T>(&self, ask: impl FnOnce() -> Result<T, PolicyError>) -> Called<T> {
+        self.module.forget();
         self.meter.take();
         let answer = ask();
         let Heard { costs, log } = self.meter.take();
