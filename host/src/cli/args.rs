@@ -9,7 +9,10 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
-pub use self::policy::{AnswerFormat, PolicyArgs, PolicyCommand, RunArgs as PolicyRunArgs, TestArgs};
+pub use self::policy::{
+    AnswerFormat, BenchArgs, BuildArgs, CheckArgs, NewArgs, PolicyArgs, PolicyCommand, RunArgs as PolicyRunArgs,
+    TestArgs, TextFormat,
+};
 use crate::config::{Environment, Options, Place, values};
 
 /// What was asked for.

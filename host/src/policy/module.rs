@@ -143,6 +143,11 @@ impl Module {
         self.info.stages.contains(&stage)
     }
 
+    /// Makes an instance, and asks it nothing: what every question costs at least.
+    pub(super) fn instantiate(&self) -> Result<(), PolicyError> {
+        self.ask(Stage::Describe, 0, |_, _| Ok(Ok(()))).map(drop)
+    }
+
     /// Forgets its last answers: the next question is put to the module, whatever it is.
     pub(super) fn forget(&self) {
         let Memories { validate, transform, plan, review } = &self.memories;

@@ -18,8 +18,16 @@ pub struct PolicyArgs {
 /// The commands about policies.
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
+    /// Start a policy of your own: a project that builds at once
+    New(NewArgs),
+    /// Build the project into dist/NAME.wasm
+    Build(BuildArgs),
     /// Compare what a policy answers in each case of its fixtures with what is expected
     Test(TestArgs),
+    /// Does a module keep the contract? Everything that an author could have overlooked is tried
+    Check(CheckArgs),
+    /// Time, fuel and memory of each stage, by number of users
+    Bench(BenchArgs),
     /// Ask one stage of a module, and show what it answers
     Run(RunArgs),
     /// Name, version, stages, WIT version, imports, digest and size, without trusting the module
@@ -27,6 +35,27 @@ pub enum PolicyCommand {
         /// A WebAssembly component
         file: PathBuf,
     },
+}
+
+/// `rolewright policy new`.
+#[derive(Debug, Clone, Args)]
+pub struct NewArgs {
+    /// Name of the policy, in kebab-case
+    pub name: String,
+    /// Language to write it in: rust, js, python or go
+    #[arg(long, value_name = "LANGUAGE")]
+    pub lang: String,
+    /// Directory to make [default: NAME]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `rolewright policy build`.
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// Directory of the project
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
 }
 
 /// `rolewright policy test`.
@@ -45,6 +74,44 @@ pub struct TestArgs {
     /// Colours: auto, always or never
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
+    /// Give the module an empty WASI, as `wasi: stub` in a chain does
+    #[arg(long)]
+    pub wasi_stub: bool,
+}
+
+/// `rolewright policy check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// A WebAssembly component
+    pub file: PathBuf,
+    /// Its settings, in YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// text or json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub format: TextFormat,
+    /// Give the module an empty WASI, as `wasi: stub` in a chain does
+    #[arg(long)]
+    pub wasi_stub: bool,
+}
+
+/// `rolewright policy bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// A WebAssembly component
+    pub file: PathBuf,
+    /// Its settings, in YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Numbers of users
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,1000,10000,100000")]
+    pub users: Vec<usize>,
+    /// text or json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub format: TextFormat,
+    /// Give the module an empty WASI, as `wasi: stub` in a chain does
+    #[arg(long)]
+    pub wasi_stub: bool,
 }
 
 /// `rolewright policy run`.
@@ -68,6 +135,9 @@ pub struct RunArgs {
     /// yaml or json
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "yaml", hide_possible_values = true)]
     pub format: AnswerFormat,
+    /// Give the module an empty WASI, as `wasi: stub` in a chain does
+    #[arg(long)]
+    pub wasi_stub: bool,
 }
 
 const TEST_HELP: &str = "\
@@ -77,6 +147,15 @@ fixtures/. Exit codes: 0, every case is as expected; 1, one is not.";
 
 const RUN_HELP: &str = "\
 What the module logs goes to standard error. Exit codes: 0, it answered; 1, it failed.";
+
+/// How findings about a module are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,8 @@
 //! `rolewright policy`: for those who write policies. One file for each command; what a module is
 //! asked, and under which limits, is the business of `policy::kit`.
 
+mod bench;
+mod check;
 mod document;
 mod inspect;
 mod project;
@@ -8,14 +10,19 @@ mod run;
 mod test;
 mod words;
 
+use std::path::Path;
+
 use super::args::PolicyCommand;
 use super::setup::STANDARD;
-use crate::policy::kit::Cost;
-use crate::policy::{Chain, Limits, Runtime};
+use crate::policy::kit::{self, Cost};
+use crate::policy::{Chain, Limits, Runtime, Wasi};
 
 pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
     match command {
         PolicyCommand::Test(arguments) => test::test(&arguments),
+        PolicyCommand::Check(arguments) => check::check(&arguments),
+        PolicyCommand::Bench(arguments) => bench::bench(&arguments),
+        PolicyCommand::New(_) | PolicyCommand::Build(_) => anyhow::bail!("todo"),
         PolicyCommand::Run(arguments) => run::run(&arguments),
         PolicyCommand::Inspect { file } => inspect::inspect(&file),
     }
@@ -29,6 +36,15 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// The chain of the built-in policy: who plans where the module does not.
 fn standard(runtime: &Runtime) -> anyhow::Result<Chain> {
     Ok(Chain::load(runtime, None)?)
+}
+
+/// Settings from a file, or none.
+fn settings(file: Option<&Path>) -> anyhow::Result<serde_json::Value> {
+    Ok(file.map(kit::settings).transpose()?.unwrap_or_default())
+}
+
+fn wasi(stub: bool) -> Wasi {
+    if stub { Wasi::Stub } else { Wasi::None }
 }
 
 /// `1.2 M fuel, 1.1 MiB, 0.4 ms`.

@@ -2,7 +2,7 @@
 
 use super::super::args::{AnswerFormat, PolicyRunArgs};
 use super::super::{FAILED, print};
-use super::document;
+use super::{document, wasi};
 use crate::policy::kit::{self, Answers, Case, Line, Subject};
 use crate::policy::{LogLevel, Stage};
 use crate::printable;
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &PolicyRunArgs) -> anyhow::Result<u8> {
         case.settings = kit::settings(settings)?;
     }
     let runtime = super::runtime()?;
-    let subject = Subject::load(&runtime, &arguments.file, &case.settings, Wasi::None)?;
+    let subject = Subject::load(&runtime, &arguments.file, &case.settings, wasi(arguments.wasi_stub))?;
     if !subject.has(stage) {
         let stages: Vec<&str> = subject.info().stages.iter().map(|stage| stage.as_str()).collect();
         anyhow::bail!("{} does not export {stage}; it exports {}", arguments.file.display(), stages.join(", "));

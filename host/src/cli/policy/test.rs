@@ -10,7 +10,7 @@ use similar::TextDiff;
 
 use super::super::args::TestArgs;
 use super::super::{FAILED, print};
-use super::{amount, document, mebibytes, milliseconds, project};
+use super::{amount, document, mebibytes, milliseconds, project, wasi};
 use crate::policy::kit::{self, Answers, Case, Cost, EXPECTED, Subject};
 use crate::policy::{Chain, Runtime};
 use crate::printable;
@@ -58,7 +58,7 @@ pub(super) fn test(arguments: &TestArgs) -> anyhow::Result<u8> {
         let module = project::module(directory, arguments.module.as_deref())?;
         print(&format!("{}  {}\n", directory.display(), colour(paint, DIM, &module.display().to_string())))?;
         for path in cases {
-            let (name, outcome, cost) = one(&runtime, &standard, &module, &path, arguments.bless);
+            let (name, outcome, cost) = one(&runtime, &standard, &module, &path, arguments);
             totals.count(&outcome, cost);
             print(&line(paint, &name, &outcome, cost))?;
         }
@@ -80,10 +80,16 @@ fn some(chosen: &mut Vec<(&PathBuf, Vec<PathBuf>)>, names: &[String]) -> anyhow:
     Ok(())
 }
 
-fn one(runtime: &Runtime, standard: &Chain, module: &Path, path: &Path, bless: bool) -> (String, Outcome, Cost) {
+fn one(
+    runtime: &Runtime,
+    standard: &Chain,
+    module: &Path,
+    path: &Path,
+    arguments: &TestArgs,
+) -> (String, Outcome, Cost) {
     let name = kit::name_of(path);
     let mut cost = Cost::default();
-    let outcome = compare(runtime, standard, module, path, bless, &mut cost);
+    let outcome = compare(runtime, standard, module, path, arguments, &mut cost);
     (name, outcome.unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"))), cost)
 }
 
@@ -92,11 +98,11 @@ fn compare(
     standard: &Chain,
     module: &Path,
     path: &Path,
-    bless: bool,
+    arguments: &TestArgs,
     cost: &mut Cost,
 ) -> anyhow::Result<Outcome> {
     let case = Case::read(path)?;
-    let subject = Subject::load(runtime, module, &case.settings, Wasi::None)?;
+    let subject = Subject::load(runtime, module, &case.settings, wasi(arguments.wasi_stub))?;
     let answers = kit::ask(&subject, standard, &case, None)?;
     *cost = total(&answers);
     let now = document::document(&answers, &case.spec).yaml()?;
@@ -108,9 +114,9 @@ fn compare(
     };
     let comparable = expected.as_deref().map(without_comments);
     if comparable.as_deref() == Some(now.as_str()) {
-        return Ok(if bless { Outcome::Unchanged } else { Outcome::Ok });
+        return Ok(if arguments.bless { Outcome::Unchanged } else { Outcome::Ok });
     }
-    if bless {
+    if arguments.bless {
         let text = heading(expected.as_deref()) + &now;
         fs::write(&file, text).with_context(|| format!("{} can't be written", file.display()))?;
         return Ok(Outcome::Blessed);

@@ -24,7 +24,7 @@ use crate::catalog::Catalog;
 use crate::model::{SecretState, Spec};
 use crate::policy::Context;
 use crate::resolve::{self, Records, Resolved};
-use crate::spec::{self, Diagnostic, Document, Parsed};
+use crate::spec::{self, Diagnostic, Document};
 
 /// The file that makes a directory a case.
 const USERS: &str = "users.yaml";
@@ -80,9 +80,7 @@ pub struct Case {
     pub name: String,
     /// Where it lies; `None` for one that was made up.
     pub directory: Option<PathBuf>,
-    /// users.yaml, with the way from pointers to places.
-    pub parsed: Parsed,
-    /// What it declares, with what is known of each Secret.
+    /// What users.yaml declares, with what is known of each Secret.
     pub spec: Spec,
     /// The policy's settings; null where there are none.
     pub settings: serde_json::Value,
@@ -213,6 +211,33 @@ impl Case {
         Case::assemble(&users.display().to_string(), &text, context, BTreeMap::new(), catalog)
     }
 
+    /// A case from texts: users.yaml and catalog.yaml.
+    ///
+    /// # Errors
+    ///
+    /// As [`Case::read`].
+    pub(super) fn of_texts(name: &str, users: &str, catalog: &str) -> Result<Case, CaseError> {
+        Case::of_parts(name, users, parse(Path::new("catalog.yaml"), catalog)?)
+    }
+
+    /// A case from the text of users.yaml and a catalog that was made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Case::read`].
+    pub(super) fn of_parts(name: &str, users: &str, catalog: Option<server::Raw>) -> Result<Case, CaseError> {
+        let context = context(Path::new(""), RawContext::default())?;
+        let mut case = Case::assemble("users.yaml", users, context, BTreeMap::new(), Path::new(""))?;
+        case.set_server(Path::new("catalog.yaml"), catalog)?;
+        for role in case.spec.roles.values().filter(|role| role.credential.is_some()) {
+            if let Some(found) = case.catalog.roles.get(&role.name) {
+                case.in_sync.insert(role.name.clone(), found.has_password == Some(true));
+            }
+        }
+        case.name = name.to_owned();
+        Ok(case)
+    }
+
     /// Puts another catalog in the place of the case's own.
     ///
     /// # Errors
@@ -233,12 +258,10 @@ impl Case {
         secrets: BTreeMap<String, RawSecret>,
         catalog: &Path,
     ) -> Result<Case, CaseError> {
-        let mut parsed = spec::parse(&Document::plain(file, text)).map_err(CaseError::Users)?;
-        let spec = std::mem::take(&mut parsed.spec);
+        let spec = spec::parse(&Document::plain(file, text)).map_err(CaseError::Users)?.spec;
         let mut case = Case {
             name: String::new(),
             directory: None,
-            parsed,
             spec,
             settings: serde_json::Value::Null,
             catalog: Catalog::default(),
@@ -268,7 +291,10 @@ impl Case {
     }
 
     fn look_at_server(&mut self, file: &Path) -> Result<(), CaseError> {
-        let raw: Option<server::Raw> = document(file)?;
+        self.set_server(file, document(file)?)
+    }
+
+    fn set_server(&mut self, file: &Path, raw: Option<server::Raw>) -> Result<(), CaseError> {
         let wanted = self.spec.roles.values().flat_map(|role| role.databases()).map(str::to_owned).collect();
         let (catalog, records) = server::catalog(file, raw, wanted, &self.context)?;
         (self.catalog, self.records) = (catalog, records);
@@ -288,10 +314,14 @@ fn document<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CaseError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(reason) => return Err(CaseError::Read { path: path.to_owned(), reason }),
     };
+    parse(path, &text)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Option<T>, CaseError> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(None);
     }
-    serde_saphyr::from_str(&text).map(Some).map_err(|problem| {
+    serde_saphyr::from_str(text).map(Some).map_err(|problem| {
         let location = problem.location().unwrap_or(Location::UNKNOWN);
         let text = problem.without_snippet().to_string();
         // The place stands before it already, and the advice on duplicate keys is for programmers.
@@ -340,18 +370,13 @@ fn context(path: &Path, raw: RawContext) -> Result<Context, CaseError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    /// A case from its texts, without files.
-    pub(in crate::policy) fn case(users: &str) -> Case {
-        let context = context(Path::new(""), RawContext::default()).unwrap();
-        Case::assemble("users.yaml", users, context, BTreeMap::new(), Path::new("")).unwrap()
-    }
 
     #[test]
     fn the_databases_that_users_name_exist_unless_a_case_says_which() {
-        let case = case("users:\n  - {username: alice, database: shop, roles: [reader]}\n");
+        let users = "users:\n  - {username: alice, database: shop, roles: [reader]}\n";
+        let case = Case::of_texts("one", users, "").unwrap();
         assert!(case.catalog.databases.contains_key("shop"));
         let resolved = case.resolve(&case.spec);
         assert!(!resolved.blocked && resolved.findings.is_empty(), "{:?}", resolved.findings);

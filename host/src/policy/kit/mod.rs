@@ -3,10 +3,15 @@
 //! command line puts it into words.
 
 mod answers;
+mod bench;
 mod case;
+mod check;
+mod inputs;
 mod server;
 mod subject;
 
 pub use answers::{Answers, ask};
+pub use bench::{Measured, Measurement, bench};
 pub use case::{Case, CaseError, EXPECTED, find, name_of, settings};
+pub use check::{Check, CheckError, Depth, Given, Outcome, check};
 pub use subject::{Called, Cost, Line, Subject};

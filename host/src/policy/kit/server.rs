@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use super::case::{CaseError, moment, wrong};
 use crate::catalog::{Catalog, Server};
@@ -112,6 +112,42 @@ enum RawDatabase {
 struct RawOwned {
     name: String,
     owner: Option<String>,
+}
+
+impl RawRole {
+    /// One that may log in, and is ours.
+    fn user(name: String, groups: Vec<String>, connect: Vec<String>) -> RawRole {
+        RawRole {
+            name: Spanned::new(name, Location::UNKNOWN, Location::UNKNOWN),
+            login: true,
+            superuser: false,
+            createdb: false,
+            createrole: false,
+            inherit: true,
+            replication: false,
+            bypassrls: false,
+            managed: true,
+            connection_limit: None,
+            valid_until: None,
+            comment: None,
+            member_of: groups.into_iter().map(RawMembership::Plain).collect(),
+            connect,
+            has_password: None,
+        }
+    }
+}
+
+/// A server with many roles: made, for there are limits to what is read from a text.
+pub(super) fn many(count: usize, groups: usize) -> Raw {
+    let group = |number: usize| RawRole { login: false, ..RawRole::user(format!("group_{number:02}"), vec![], vec![]) };
+    let users = (0..count).filter(|number| number % 10 != 3).map(|number| {
+        let member_of = vec![format!("group_{:02}", number % groups), "pg_monitor".to_owned()];
+        let user = RawRole::user(format!("user-{number:06}"), member_of, vec!["shop".to_owned()]);
+        RawRole { createdb: number % 10 == 7, ..user }
+    });
+    let gone = (0..count.div_ceil(100)).map(|number| RawRole::user(format!("gone_{number:06}"), vec![], vec![]));
+    let roles = (0..count.min(groups)).map(group).chain(users).chain(gone).collect();
+    Raw { roles, databases: Some(vec![RawDatabase::Name("shop".to_owned())]) }
 }
 
 fn yes() -> bool {

@@ -189,6 +189,11 @@ impl Subject {
         })
     }
 
+    /// Makes an instance, and asks it nothing.
+    pub fn instantiate(&self) -> Called<()> {
+        self.metered(|| self.module.instantiate())
+    }
+
     fn metered<T>(&self, ask: impl FnOnce() -> Result<T, PolicyError>) -> Called<T> {
         self.module.forget();
         self.meter.take();
