@@ -26,6 +26,12 @@ pub struct Chain {
     observer: Arc<dyn Observer>,
 }
 
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
 /// What a transform did to a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touch {

@@ -172,6 +172,13 @@ impl fmt::Display for NotAComponent {
     }
 }
 
+impl ChainError {
+    /// Whether a little later it may well go.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, ChainError::Module { source, .. } if matches!(**source, LoadError::Registry { transient: true, .. }))
+    }
+}
+
 /// A chain that can't be taken into use. The chain before it stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {

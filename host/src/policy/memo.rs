@@ -71,7 +71,7 @@ mod tests {
     fn the_same_question_is_asked_once_and_the_oldest_answer_goes() {
         let memo: Memo<u32, 2> = Memo::default();
         let asked = Cell::new(0);
-        let mut ask = |question: u32| {
+        let ask = |question: u32| {
             let ask = || {
                 asked.set(asked.get() + 1);
                 Ok::<u32, ()>(question * 10)

@@ -35,6 +35,8 @@ mod wasi;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use futures_util::future::BoxFuture;
+
 pub use chain::{Bytes, Chain, Planned, Reviewed, Touch, Transformed, read_local};
 pub use document::{Document, Entry, Mode, Origin};
 pub use engine::{Runtime, TICK};
@@ -165,6 +167,17 @@ pub trait Observer: Send + Sync {
 
     /// A module logged a line, already cut to length and free of control characters.
     fn log(&self, module: &str, level: LogLevel, message: &str);
+}
+
+/// Where modules come from that a chain names by `oci://`.
+pub trait Registry: Send + Sync {
+    /// The module's bytes. Who calls compares them with `sha256` of the entry; that they are what the
+    /// reference names, and signed as the entry asks, is this one's business.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Registry`].
+    fn pull<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>>;
 }
 
 /// Hears nothing.

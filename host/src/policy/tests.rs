@@ -14,16 +14,16 @@ use super::*;
 use crate::model::{Attributes, Credential, Expiry, Membership, Mode, Role, SecretState, Spec};
 
 /// A directory of its own, removed at the end.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("rolewright-policy-{:016x}", rand::random::<u64>()));
         fs::create_dir(&path).unwrap();
         Directory(path)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
         path

@@ -206,18 +206,32 @@ pub(crate) fn valid_until(expiry: Expiry) -> String {
     match expiry {
         Expiry::Never => "password valid for ever".to_owned(),
         Expiry::At(i64::MIN) => "password never valid".to_owned(),
+        Expiry::At(_) => format!("password valid until {}", moment(expiry)),
+    }
+}
+
+/// When a password ends, by itself.
+pub(super) fn moment(expiry: Expiry) -> String {
+    match expiry {
+        Expiry::Never => "for ever".to_owned(),
+        Expiry::At(i64::MIN) => "always past".to_owned(),
         Expiry::At(seconds) => match time::OffsetDateTime::from_unix_timestamp(seconds)
             .ok()
             .and_then(|moment| moment.format(&time::format_description::well_known::Rfc3339).ok())
         {
-            Some(moment) => format!("password valid until {moment}"),
-            None => "password valid until after the year 9999".to_owned(),
+            Some(moment) => moment,
+            None => "after the year 9999".to_owned(),
         },
     }
 }
 
 pub(crate) fn member_of(edge: &Membership) -> String {
-    let mut text = format!("member of {}", name(&edge.role));
+    format!("member of {}", self::edge(edge))
+}
+
+/// A role, and what is unusual about being a member of it.
+pub(super) fn edge(edge: &Membership) -> String {
+    let mut text = name(&edge.role).to_string();
     let options = [(edge.admin, "ADMIN"), (!edge.inherit, "no INHERIT"), (!edge.set, "no SET")];
     let words: Vec<&str> = options.iter().filter(|(said, _)| *said).map(|(_, word)| *word).collect();
     if !words.is_empty() {

@@ -2,11 +2,14 @@
 //! asked, and under which limits, is the business of `policy::kit`.
 
 mod bench;
+mod build;
 mod check;
 mod document;
 mod inspect;
+mod new;
 mod project;
 mod run;
+mod template;
 mod test;
 mod words;
 
@@ -22,7 +25,8 @@ pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
         PolicyCommand::Test(arguments) => test::test(&arguments),
         PolicyCommand::Check(arguments) => check::check(&arguments),
         PolicyCommand::Bench(arguments) => bench::bench(&arguments),
-        PolicyCommand::New(_) | PolicyCommand::Build(_) => anyhow::bail!("todo"),
+        PolicyCommand::New(arguments) => new::new(&arguments),
+        PolicyCommand::Build(arguments) => build::build(&arguments),
         PolicyCommand::Run(arguments) => run::run(&arguments),
         PolicyCommand::Inspect { file } => inspect::inspect(&file),
     }

@@ -3,8 +3,34 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 /// Where `policy build` puts the component.
 pub(super) const DIST: &str = "dist";
+
+/// The name of the package, as the file that tells its language gives it.
+///
+/// # Errors
+///
+/// If there is none.
+pub(super) fn name(directory: &Path, marker: &str) -> anyhow::Result<String> {
+    let file = directory.join(marker);
+    let text = fs::read_to_string(&file).with_context(|| format!("{} can't be read", file.display()))?;
+    let from_json = || serde_json::from_str::<serde_json::Value>(&text).ok()?.get("name")?.as_str().map(str::to_owned);
+    // Of pyproject.toml and go.mod, one line is needed, and no parser for it.
+    let from_lines = || {
+        text.lines().find_map(|line| {
+            let value = match line.trim().strip_prefix("name") {
+                Some(rest) => rest.trim_start().strip_prefix('=')?,
+                None => line.trim().strip_prefix("module ")?.rsplit('/').next()?,
+            };
+            let value = value.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        })
+    };
+    let name = from_json().or_else(from_lines);
+    name.with_context(|| format!("{} gives the package no name", file.display()))
+}
 
 /// The module to ask about the fixtures in a directory: the one that is given, or what was built of
 /// the project that the directory is, or lies in.

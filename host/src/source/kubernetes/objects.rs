@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::follow;
 use crate::model::SecretState;
 use crate::secret::Secret;
-use crate::source::{Declaration, Directives, Revision, SourceError, USERS_KEY, value};
+use crate::source::{Declaration, Directives, POLICIES_KEY, Revision, SourceError, USERS_KEY, value};
 use crate::spec::Document;
 
 /// What is kept of a Secret. Its values are wiped when it goes.
@@ -45,8 +45,12 @@ pub(super) fn declaration(configmap: &ConfigMap, namespace: &str, name: &str) ->
     };
     let annotations = configmap.metadata.annotations.as_ref();
     let metadata = &configmap.metadata;
+    let policies = configmap.data.as_ref().and_then(|data| data.get(POLICIES_KEY));
+    let binary = configmap.binary_data.iter().flatten().filter(|(key, _)| *key != USERS_KEY);
     Ok(Declaration {
         document: Document::plain(file, text),
+        policies: policies.map(|text| Document::plain(format!("configmap/{name}#{POLICIES_KEY}"), text.clone())),
+        modules: binary.map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect(),
         directives: Directives::read(|key| annotations?.get(key).map(String::as_str)),
         revision: Some(Revision {
             uid: metadata.uid.clone().unwrap_or_default(),

@@ -253,7 +253,7 @@ fn carried(bytes: &[u8]) -> Result<Carried, wasmparser::BinaryReaderError> {
 }
 
 /// That the schema is JSON, and of the shape of a JSON Schema.
-fn schema(description: &Description) -> Outcome {
+pub(super) fn schema(description: &Description) -> Outcome {
     let Some(text) = &description.settings_schema else {
         return Outcome::Skipped("it gives none".to_owned());
     };

@@ -5,6 +5,8 @@
 mod contract;
 mod settings;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
