@@ -32,6 +32,7 @@ mod outputs;
 mod passwords;
 mod permission_denied;
 mod planner_replaced;
+mod policy_kit;
 mod protected_roles;
 mod rehearse;
 mod secrets;

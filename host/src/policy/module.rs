@@ -210,7 +210,12 @@ impl Module {
         self.memories.transform.recall(self.key(context, before), small, ask)
     }
 
-    fn transform_once(&self, context: &Context, before: &Spec) -> Result<Changed, PolicyError> {
+    /// One call, without the second one about its own result.
+    ///
+    /// # Errors
+    ///
+    /// Where it fails, or changes what it may not change.
+    pub(super) fn transform_once(&self, context: &Context, before: &Spec) -> Result<Changed, PolicyError> {
         // Whoever asks has seen that it transforms.
         let Some(indices) = &self.linked.transform else {
             return Err(self.callee.error(Stage::Transform, Failure::BadOutput("it does not transform".to_owned())));

@@ -9,7 +9,7 @@ use super::super::document::Mode;
 use super::super::engine::Runtime;
 use super::super::error::{ChainError, PolicyError};
 use super::super::load::{self, Wasi};
-use super::super::module::{Bridge, Module, ModuleInfo, Recipe};
+use super::super::module::{Bridge, Changed, Module, ModuleInfo, Recipe};
 use super::super::{self as policy, Context, LogLevel, Observer, Reviewed, Stage, Touch, Transformed, Verdict};
 use crate::model::{Database, Finding, Role, Severity, Spec};
 use crate::plan::{Proposal, Step};
@@ -147,19 +147,26 @@ impl Subject {
         self.metered(|| self.module.validate(context, spec).map(Option::unwrap_or_default))
     }
 
-    /// What it makes of a spec.
+    /// What it makes of a spec. It is asked again about its own result, as in a chain.
     pub fn transform(&self, context: &Context, spec: &Spec) -> Called<Transformed> {
         self.metered(|| {
-            let Some(changed) = self.module.transform(context, spec)? else {
-                return Ok(Transformed { spec: spec.clone(), findings: Vec::new(), touches: Vec::new() });
-            };
-            let policy = &self.module.info.name;
-            let touches = changed.difference.touched.into_iter();
-            let touch = |(role, (before, after))| Touch { role, policy: policy.clone(), before, after };
-            let mut findings = changed.findings;
-            findings.extend(changed.difference.removed);
-            Ok(Transformed { spec: changed.spec, findings, touches: touches.map(touch).collect() })
+            let unchanged = || Transformed { spec: spec.clone(), findings: Vec::new(), touches: Vec::new() };
+            Ok(self.module.transform(context, spec)?.map_or_else(unchanged, |changed| self.transformed(changed)))
         })
+    }
+
+    /// The same without the second question.
+    pub(super) fn transform_once(&self, context: &Context, spec: &Spec) -> Called<Transformed> {
+        self.metered(|| self.module.transform_once(context, spec).map(|changed| self.transformed(changed)))
+    }
+
+    fn transformed(&self, changed: Changed) -> Transformed {
+        let policy = &self.module.info.name;
+        let touch = |(role, (before, after))| Touch { role, policy: policy.clone(), before, after };
+        let touches = changed.difference.touched.into_iter().map(touch).collect();
+        let mut findings = changed.findings;
+        findings.extend(changed.difference.removed);
+        Transformed { spec: changed.spec, findings, touches }
     }
 
     /// Which steps lead to what is desired.

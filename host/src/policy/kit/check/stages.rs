@@ -125,7 +125,7 @@ impl Probe<'_> {
         let (subject, context, catalog) = (&self.subject, &case.context, &case.catalog);
         Heard {
             validate: subject.has(Stage::Validate).then(|| subject.validate(context, &case.spec)),
-            transform: subject.has(Stage::Transform).then(|| subject.transform(context, &case.spec)),
+            transform: subject.has(Stage::Transform).then(|| subject.transform_once(context, &case.spec)),
             plan: subject.has(Stage::Plan).then(|| subject.plan(context, desired, &catalog.roles, &catalog.databases)),
             review: subject
                 .has(Stage::Review)
@@ -269,11 +269,11 @@ impl Probe<'_> {
         for case in
             [inputs::many(50)?, inputs::hostile_names()?, inputs::attributes()?, inputs::values()?, inputs::world(2)?]
         {
-            let first = self.subject.transform(&case.context, &case.spec).answer;
+            let first = self.subject.transform_once(&case.context, &case.spec).answer;
             let again = match &first {
                 Ok(first) => {
                     changed += usize::from(first.spec != case.spec);
-                    self.subject.transform(&case.context, &first.spec).answer.map(|again| again.spec == first.spec)
+                    self.subject.transform_once(&case.context, &first.spec).answer.map(|again| again.spec == first.spec)
                 }
                 Err(error) => Err(error.clone()),
             };
