@@ -154,6 +154,10 @@ pub struct Credential {
     pub state: SecretState,
     /// Opaque; changes whenever the Secret is written.
     pub version: String,
+    /// When the key was last written, in Unix seconds, as far as the source knows.
+    pub changed_at: Option<i64>,
+    /// The labels of the Secret.
+    pub labels: BTreeMap<String, String>,
     /// Estimated strength, 0 to 4.
     pub strength: Option<u8>,
     /// Does the server hold this password? `None`: the role does not exist yet.

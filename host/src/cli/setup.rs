@@ -1,6 +1,5 @@
 //! Puts a controller together from the options of a command.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +69,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         namespace: config.namespace.clone(),
         reassign_owned_to: config.reassign_owned_to.clone(),
         max_deletions: config.max_deletions,
+        labels: config.target_labels.clone(),
         protected_roles: config.protected_roles.clone(),
         allowed_powers: config.allowed_powers.clone(),
         state_file: config.state_file.clone(),
@@ -80,7 +80,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         config.policies.clone(),
         Arc::new(NoRegistry),
         settings.target.to_string(),
-        BTreeMap::new(),
+        settings.labels.clone(),
         Arc::clone(&metrics),
     );
     let health = Arc::new(Health::new(config.sync_interval.max(Duration::from_secs(1))));

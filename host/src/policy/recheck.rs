@@ -175,6 +175,8 @@ mod tests {
             key: "password".to_owned(),
             state: SecretState::Present,
             version: "1".to_owned(),
+            changed_at: None,
+            labels: BTreeMap::new(),
             strength: None,
             in_sync: Some(true),
         });

@@ -395,6 +395,8 @@ fn alice() -> Role {
         key: "password".to_owned(),
         state: SecretState::Present,
         version: "41".to_owned(),
+        changed_at: Some(1_795_000_000),
+        labels: BTreeMap::from([("rotated-by".to_owned(), "vault".to_owned())]),
         strength: Some(3),
         in_sync: Some(false),
     });

@@ -77,6 +77,8 @@ fn credential(user: &str) -> Option<Credential> {
         key: "password".into(),
         state: SecretState::Present,
         version: "1".into(),
+        changed_at: None,
+        labels: BTreeMap::new(),
         strength: None,
         in_sync: None,
     })

@@ -183,7 +183,7 @@ impl Reconciler {
             server_version: observation.catalog.server.version,
             dry_run: self.settings.dry_run,
             reassign_owned_to: self.settings.reassign_owned_to.clone(),
-            labels: BTreeMap::new(),
+            labels: self.settings.labels.clone(),
         }
     }
 

@@ -18,9 +18,10 @@ mod laws;
 mod observe;
 mod policies;
 mod report;
+mod strength;
 mod term;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub max_deletions: MaxDeletions,
     /// Roles never to touch.
     pub protected_roles: BTreeSet<String>,
+    /// What policies are told of the server, such as `environment: production`.
+    pub labels: BTreeMap<String, String>,
     /// Attributes and predefined roles that may be given.
     pub allowed_powers: BTreeSet<String>,
     /// The state file.
@@ -84,6 +87,7 @@ pub struct Reconciler {
     settings: Settings,
     metrics: Arc<Metrics>,
     known: Mutex<observe::KnownPasswords>,
+    strengths: Mutex<strength::Strengths>,
     told_of_ledger: AtomicBool,
     /// The last `sync-now` that was looked at.
     sync_now: Mutex<Option<String>>,
@@ -118,6 +122,7 @@ impl Reconciler {
             settings,
             metrics,
             known: Mutex::default(),
+            strengths: Mutex::default(),
             told_of_ledger: AtomicBool::new(false),
             sync_now: Mutex::default(),
             declared: Mutex::default(),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::facts::Declared;
-use super::{CycleError, Look, Reconciler, digest};
+use super::{CycleError, Look, Reconciler, digest, strength};
 use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
@@ -117,6 +117,10 @@ impl Reconciler {
         }
         let mut spec = std::mem::take(&mut parsed.spec);
         fill_in(&mut spec, &secrets);
+        tokio::task::block_in_place(|| {
+            let mut known = self.strengths.lock().unwrap_or_else(PoisonError::into_inner);
+            strength::estimate_all(&mut spec, &secrets, &mut known);
+        });
         let in_sync = tokio::task::block_in_place(|| {
             in_sync(&spec, &secrets, &catalog, &snapshot.verifiers, &state.records, &mut self.known())
         });
@@ -196,6 +200,8 @@ fn fill_in(spec: &mut Spec, secrets: &Secrets) {
         if let Some(secret) = secrets.get(&reference) {
             credential.state = secret.state;
             credential.version.clone_from(&secret.version);
+            credential.changed_at = secret.changed_at;
+            credential.labels.clone_from(&secret.labels);
         }
     }
 }

@@ -182,6 +182,14 @@ impl Object<'_> {
         Ok(Document { file: self.manifest.file.clone(), text: text.to_owned(), line_offset, column_offset, exact })
     }
 
+    /// The labels of the object; what is no text is no label.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.node.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let Some(Kind::Mapping(entries)) = labels.map(|labels| &labels.kind) else { return BTreeMap::new() };
+        let label = |Entry { key, value }: &Entry| Some((key.text.clone(), value.text()?.to_owned()));
+        entries.iter().filter_map(label).collect()
+    }
+
     /// What a Secret holds under a key. As in Kubernetes, `stringData` wins over `data`. Every
     /// character counts: a line feed at the end is part of the password.
     pub(super) fn secret(&self, key: &str, version: String) -> Secret {
@@ -199,12 +207,8 @@ impl Object<'_> {
                 _ => Err(format!("key {key:?} is {}, not base64 text: write it in quotes", node.what())),
             },
             (None, None) => {
-                return Secret {
-                    state: SecretState::Missing,
-                    version,
-                    password: None,
-                    problem: Some(format!("Secret {:?} at {} has no key {key:?}", self.name, self.place())),
-                };
+                let problem = format!("Secret {:?} at {} has no key {key:?}", self.name, self.place());
+                return Secret { version, ..value::absent(SecretState::Missing, problem) };
             }
         };
         let shown = format!("Secret {:?} at {}", self.name, self.place());

@@ -125,6 +125,8 @@ struct RawSecret {
     version: String,
     strength: Option<u8>,
     in_sync: Option<bool>,
+    changed_at: Option<Spanned<String>>,
+    labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -138,7 +140,14 @@ enum RawState {
 
 impl Default for RawSecret {
     fn default() -> Self {
-        RawSecret { state: RawState::Present, version: "1".to_owned(), strength: None, in_sync: None }
+        RawSecret {
+            state: RawState::Present,
+            version: "1".to_owned(),
+            strength: None,
+            in_sync: None,
+            changed_at: None,
+            labels: BTreeMap::new(),
+        }
     }
 }
 
@@ -187,7 +196,8 @@ impl Case {
         let settings = document(&directory.join("settings.yaml"))?.unwrap_or(serde_json::Value::Null);
         let context_file = directory.join("context.yaml");
         let context = context(&context_file, document(&context_file)?.unwrap_or_default())?;
-        let secrets = document(&directory.join("secrets.yaml"))?.unwrap_or_default();
+        let secrets_file = directory.join("secrets.yaml");
+        let secrets = (secrets_file.as_path(), document(&secrets_file)?.unwrap_or_default());
         let catalog = directory.join("catalog.yaml");
         let mut case = Case::assemble(&users.display().to_string(), &text, context, secrets, &catalog)?;
         case.name = name_of(directory);
@@ -208,7 +218,7 @@ impl Case {
             fs::metadata(path).map_err(|reason| CaseError::Read { path: path.to_owned(), reason })?;
         }
         let catalog = catalog.unwrap_or(Path::new(""));
-        Case::assemble(&users.display().to_string(), &text, context, BTreeMap::new(), catalog)
+        Case::assemble(&users.display().to_string(), &text, context, (Path::new(""), BTreeMap::new()), catalog)
     }
 
     /// A case from texts: users.yaml and catalog.yaml.
@@ -227,7 +237,7 @@ impl Case {
     /// As [`Case::read`].
     pub(super) fn of_parts(name: &str, users: &str, catalog: Option<server::Raw>) -> Result<Case, CaseError> {
         let context = context(Path::new(""), RawContext::default())?;
-        let mut case = Case::assemble("users.yaml", users, context, BTreeMap::new(), Path::new(""))?;
+        let mut case = Case::assemble("users.yaml", users, context, (Path::new(""), BTreeMap::new()), Path::new(""))?;
         case.set_server(Path::new("catalog.yaml"), catalog)?;
         for role in case.spec.roles.values().filter(|role| role.credential.is_some()) {
             if let Some(found) = case.catalog.roles.get(&role.name) {
@@ -255,7 +265,7 @@ impl Case {
         file: &str,
         text: &str,
         context: Context,
-        secrets: BTreeMap<String, RawSecret>,
+        (secrets_file, secrets): (&Path, BTreeMap<String, RawSecret>),
         catalog: &Path,
     ) -> Result<Case, CaseError> {
         let spec = spec::parse(&Document::plain(file, text)).map_err(CaseError::Users)?.spec;
@@ -281,6 +291,8 @@ impl Case {
             };
             credential.strength = secret.strength;
             credential.version = secret.version;
+            credential.labels = secret.labels;
+            credential.changed_at = secret.changed_at.as_ref().map(|text| moment(secrets_file, text)).transpose()?;
             if let Some(found) = case.catalog.roles.get(&role.name) {
                 // As a rule the server holds what the Secret says.
                 let in_sync = secret.in_sync.unwrap_or(found.has_password == Some(true));

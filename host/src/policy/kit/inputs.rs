@@ -419,6 +419,8 @@ fn credential(secret: &str, state: SecretState, strength: Option<u8>) -> Credent
         version: "1".to_owned(),
         strength,
         in_sync: None,
+        changed_at: strength.map(|_| 0),
+        labels: BTreeMap::from([("team".to_owned(), secret.to_owned())]),
     }
 }
 
