@@ -34,6 +34,7 @@ mod passwords;
 mod permission_denied;
 mod planner_replaced;
 mod policy_chain;
+mod policy_kit;
 mod protected_roles;
 mod registry;
 mod rehearse;

@@ -14,16 +14,16 @@ use super::*;
 use crate::model::{Attributes, Credential, Expiry, Membership, Mode, Role, SecretState, Spec};
 
 /// A directory of its own, removed at the end.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("rolewright-policy-{:016x}", rand::random::<u64>()));
         fs::create_dir(&path).unwrap();
         Directory(path)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
         path
@@ -600,7 +600,8 @@ fn on_trial(module: &Fixture) -> Result<Chain, String> {
     let directory = Directory::new();
     directory.write("trial.wasm", module.component());
     directory.write("planner.wasm", planner().component());
-    let text = "policies:\n  - {name: trial, module: trial.wasm, mode: warn}\n  - {name: planner, module: planner.wasm}\n";
+    let text =
+        "policies:\n  - {name: trial, module: trial.wasm, mode: warn}\n  - {name: planner, module: planner.wasm}\n";
     let document = directory.write("policies.yaml", text);
     Chain::load(&runtime(), Some(&document)).map_err(|error| directory.hide(error))
 }
