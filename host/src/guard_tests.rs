@@ -55,6 +55,8 @@ fn world() -> World {
         key: "password".into(),
         state: SecretState::Present,
         version: "1".into(),
+        changed_at: None,
+        labels: BTreeMap::new(),
         strength: None,
         in_sync: None,
     });

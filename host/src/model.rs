@@ -107,7 +107,7 @@ pub enum Expiry {
 }
 
 /// The edge from a member to a role that it is a member of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Membership {
     /// The role that the member belongs to.
     pub role: String,
@@ -131,7 +131,7 @@ impl Membership {
 }
 
 /// What the host knows of the Secret that a password comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretState {
     /// There, with a password in it.
     Present,
@@ -144,7 +144,7 @@ pub enum SecretState {
 }
 
 /// What may be known of a password: never the password, a verifier, or a hash of either.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Credential {
     /// Name of the Secret, in the namespace of the ConfigMap.
     pub secret: String,
@@ -154,6 +154,10 @@ pub struct Credential {
     pub state: SecretState,
     /// Opaque; changes whenever the Secret is written.
     pub version: String,
+    /// When the key was last written, in Unix seconds, as far as the source knows.
+    pub changed_at: Option<i64>,
+    /// The labels of the Secret.
+    pub labels: BTreeMap<String, String>,
     /// Estimated strength, 0 to 4.
     pub strength: Option<u8>,
     /// Does the server hold this password? `None`: the role does not exist yet.
@@ -161,7 +165,7 @@ pub struct Credential {
 }
 
 /// `ALTER ROLE … [IN DATABASE …] SET name = value`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Setting {
     /// `None`: in every database.
     pub database: Option<String>,
@@ -199,7 +203,7 @@ pub enum Object {
 }
 
 /// Privileges of one role on one object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grant {
     /// The database that the object lives in; `None` for objects of the whole server.
     pub database: Option<String>,
@@ -212,7 +216,7 @@ pub struct Grant {
 }
 
 /// Whose a role is; decided by the host, never by a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
     /// Declared, or recorded in the ledger as made or adopted by Rolewright.
     Managed,
@@ -223,7 +227,7 @@ pub enum Standing {
 }
 
 /// How much of a declared role the spec speaks for; see `wit/types.wit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// The role ends exactly as declared.
     Authoritative,
@@ -236,7 +240,7 @@ pub enum Mode {
 }
 
 /// A role, as declared or as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Role {
     /// Name as the catalog stores it: unquoted, at most 63 bytes.
     pub name: String,
@@ -304,7 +308,7 @@ impl Role {
 }
 
 /// A schema of a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Schema {
     /// Its name.
     pub name: String,
@@ -315,7 +319,7 @@ pub struct Schema {
 }
 
 /// A database, as declared or as found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Database {
     /// Its name.
     pub name: String,
@@ -334,7 +338,7 @@ pub struct Database {
 }
 
 /// What users.yaml declares, group roles that are only named included. Keys are names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Spec {
     /// Declared and named roles.
     pub roles: BTreeMap<String, Role>,
@@ -367,7 +371,7 @@ impl fmt::Display for Severity {
 }
 
 /// Something that the host or a policy has to say about the spec, before it has a place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// A stable kebab-case word for the rule.
     pub code: String,

@@ -481,6 +481,8 @@ mod tests {
             key: "password".into(),
             state: SecretState::Missing,
             version: String::new(),
+            changed_at: None,
+            labels: BTreeMap::new(),
             strength: None,
             in_sync: None,
         });

@@ -52,6 +52,10 @@ pub struct Secret {
     pub state: SecretState,
     /// Opaque; changes whenever the Secret is written. Derived from nothing in it.
     pub version: String,
+    /// When the key was last written, in Unix seconds, as far as the source knows.
+    pub changed_at: Option<i64>,
+    /// The labels of the Secret.
+    pub labels: BTreeMap<String, String>,
     /// There if and only if the state is `Present`.
     pub password: Option<Password>,
     /// What is wrong with it, for people, where the state is not `Present`; never its value.

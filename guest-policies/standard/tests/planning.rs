@@ -68,6 +68,8 @@ fn with_secret(role: Role, state: SecretState, in_sync: Option<bool>) -> Role {
         key: "password".to_owned(),
         state,
         version: "7".to_owned(),
+        changed_at: None,
+        labels: Vec::new(),
         strength: None,
         in_sync,
     };

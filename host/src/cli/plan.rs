@@ -16,7 +16,7 @@ pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
     let rehearsal = if arguments.rehearse { controller.reconciler.rehearse(&planned).await? } else { None };
 
     let (target, rehearsed) = (config.target(), rehearsal.as_ref().map(Rehearsal::to_string));
-    let modules: Vec<String> = controller.reconciler.modules().map(|module| module.name.clone()).collect();
+    let modules: Vec<String> = controller.reconciler.modules().into_iter().map(|module| module.name).collect();
     let (held, refused) = match &planned.verdict {
         Verdict::Pass(_) => (None, None),
         Verdict::Held(held) => (Some(held.why.as_str()), None),
@@ -37,6 +37,7 @@ pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
         held,
         refused: refused.as_deref(),
         rehearsed: rehearsed.as_deref(),
+        touches: &planned.touches,
         modules: &modules,
     };
     print(&match arguments.format {

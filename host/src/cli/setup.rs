@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Chain, Limits, LogLevel, Observer, Runtime, Stage};
+use crate::policy::{Bytes, Called, Entry, Limits, LoadError, LogLevel, Observer, Registry, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
-use crate::reconcile::{About, Controller, Reconciler, Settings};
+use crate::reconcile::{About, Controller, Policies, Reconciler, Settings};
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
 use crate::source::{Directory, Kubernetes, SecretScope, Source};
@@ -59,7 +60,6 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     config.dry_run |= manner.dry_run;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be set up")?);
     let runtime = policy_runtime(&config, Limits::default())?.with_observer(Arc::new(Told(Arc::clone(&metrics))));
-    let chain = Chain::load(&runtime, config.policies.as_deref())?;
     let limits = SessionLimits { lock_timeout: config.lock_timeout, ..SessionLimits::default() };
     let target = config.target();
     let pool = Pool::with_limits(target.clone(), config.pool_min, config.pool_max, limits);
@@ -69,14 +69,23 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         namespace: config.namespace.clone(),
         reassign_owned_to: config.reassign_owned_to.clone(),
         max_deletions: config.max_deletions,
+        labels: config.target_labels.clone(),
         protected_roles: config.protected_roles.clone(),
         allowed_powers: config.allowed_powers.clone(),
         state_file: config.state_file.clone(),
         dry_run: config.dry_run,
     };
+    let policies = Policies::new(
+        runtime,
+        config.policies.clone(),
+        Arc::new(NoRegistry),
+        settings.target.to_string(),
+        settings.labels.clone(),
+        Arc::clone(&metrics),
+    );
     let health = Arc::new(Health::new(config.sync_interval.max(Duration::from_secs(1))));
     let controller = Controller {
-        reconciler: Reconciler::new(source, pool, Arc::new(chain), settings, Arc::clone(&metrics)),
+        reconciler: Reconciler::new(source, pool, policies, settings, Arc::clone(&metrics)),
         backoff: Backoff { base: config.retry_backoff_base, max_retries: config.max_retries },
         shutdown: Shutdown::on_signals().context("the system does not let this process listen for signals")?,
         metrics,
@@ -116,14 +125,27 @@ pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<
     Ok(Runtime::new(limits, config.cache_dir.clone())?.with_builtin("standard", STANDARD))
 }
 
+struct NoRegistry;
+
+impl Registry for NoRegistry {
+    fn pull<'a>(&'a self, _entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>> {
+        let message = "this build fetches nothing from registries".to_owned();
+        Box::pin(async { Err(LoadError::Registry { message, transient: false }) })
+    }
+}
+
 /// Passes on what happens in policies to metrics and log.
 struct Told(Arc<Metrics>);
 
 impl Observer for Told {
-    fn call(&self, module: &str, stage: Stage, seconds: f64, fuel: u64, outcome: &'static str) {
-        let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.0.policy_call(module, stage.as_str(), outcome, duration, fuel);
-        tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, outcome, "policy called");
+    fn call(&self, called: &Called<'_>) {
+        let Called { module, stage, seconds, fuel, memory, outcome } = *called;
+        self.0.policy_call(called);
+        tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, memory, outcome, "policy called");
+    }
+
+    fn refused(&self, module: &str, stage: Stage) {
+        self.0.policy_refused(module, stage.as_str());
     }
 
     fn log(&self, module: &str, level: LogLevel, message: &str) {

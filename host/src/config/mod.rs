@@ -4,7 +4,7 @@
 
 pub(crate) mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
-pub use values::{Listen, MaxDeletions, Names, Powers, SecretSelector};
+pub(crate) use values::duration;
+pub use values::{Labels, Listen, MaxDeletions, Names, Powers, SecretSelector};
 
 use crate::postgres::{SslMode, Target};
 use crate::secret::Password;
@@ -139,6 +140,9 @@ pub struct Options {
     #[arg(help_heading = "Cycle")]
     pub state_file: PathBuf,
 
+    /// Labels of the server for policies: environment=production,tier=gold
+    #[arg(long, env = "TARGET_LABELS", value_name = "TARGET_LABELS", help_heading = "Policies")]
+    pub target_labels: Option<Labels>,
     /// YAML file with the policy chain [default: standard]
     #[arg(long, env = "POLICIES", value_name = "POLICIES", help_heading = "Policies")]
     pub policies: Option<PathBuf>,
@@ -253,6 +257,8 @@ pub struct Config {
     pub configmap_name: String,
     /// The server and how to reach it.
     target: Target,
+    /// What policies are told of the server.
+    pub target_labels: BTreeMap<String, String>,
     /// Connections kept open; not above `pool_max`.
     pub pool_min: usize,
     /// Connections at most; at least one.
@@ -315,6 +321,7 @@ impl Options {
                 sslmode: self.db_sslmode,
                 sslrootcert: self.db_sslrootcert,
             },
+            target_labels: self.target_labels.unwrap_or_default().0,
             pool_min: min,
             pool_max: max,
             lock_timeout: self.lock_timeout,

@@ -1,7 +1,7 @@
 //! The types behind single settings and how their texts are read. Each error says what is allowed;
 //! the name of the variable and the value given are added by the command line parser.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -258,6 +258,27 @@ fn quoted(inside: &str) -> Option<(String, &str)> {
     None
 }
 
+/// Labels such as `environment=production,tier=gold`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+impl FromStr for Labels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut labels = BTreeMap::new();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+                format!("{word:?} is no label; expected a list such as environment=production,tier=gold")
+            })?;
+            if labels.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(format!("the label {key:?} is given twice"));
+            }
+        }
+        Ok(Labels(labels))
+    }
+}
+
 /// Attributes that give power beyond one's own, as keywords of CREATE ROLE.
 const POWERS: [&str; 4] = ["SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE"];
 
@@ -332,6 +353,16 @@ mod tests {
         assert_eq!(names.0.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b, \"c\"", "d e"]);
         assert!("\"open".parse::<Names>().is_err());
         assert!("\"a\" b".parse::<Names>().is_err());
+    }
+
+    #[test]
+    fn labels_are_pairs_and_each_key_is_given_once() {
+        let labels: Labels = "environment=production, tier=,".parse().unwrap();
+        let expected = [("environment", "production"), ("tier", "")];
+        assert!(labels.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
+        for (text, why) in [("production", "is no label"), ("=x", "is no label"), ("a=1,a=2", "given twice")] {
+            assert!(text.parse::<Labels>().unwrap_err().contains(why), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Role, Setting};
 
 /// What to switch on, what to switch off, and what to set; `None` leaves a field as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct RolePatch {
     /// The role to alter.
     pub name: String,
@@ -23,7 +23,7 @@ pub struct RolePatch {
 }
 
 /// One change to the server. The host owns the SQL of each case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
     /// The role with its attributes, memberships, and password if its credential is present.
     CreateRole(Role),
@@ -162,7 +162,7 @@ impl Change {
 }
 
 /// How bad it is if the step turns out to be a mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Risk {
     /// Adds something that can be taken away again.
     Safe,
@@ -183,7 +183,7 @@ impl fmt::Display for Risk {
 }
 
 /// Why the server differs from the spec: somebody changed the spec, or somebody changed the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// The spec moved on from what was last applied.
     Spec,
@@ -201,7 +201,7 @@ impl fmt::Display for Cause {
 }
 
 /// A step as a module proposes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Proposal {
     /// What to do.
     pub change: Change,
@@ -214,7 +214,7 @@ pub struct Proposal {
 }
 
 /// A step of a plan: a proposal, judged and attributed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Step {
     /// What to do.
     pub change: Change,

@@ -12,7 +12,7 @@ use super::convert::{self, printable};
 use super::engine::TICK;
 use super::error::{Failure, PolicyError};
 use super::limits::{Budget, Limits, Memory};
-use super::{LogLevel, Observer, Stage};
+use super::{Called, LogLevel, Observer, Stage};
 
 /// Fuel that a store starts with is the budget of the call, never more than wasmtime can count.
 const MAX_FUEL: u64 = i64::MAX as u64;
@@ -111,7 +111,8 @@ pub(super) fn call<R>(
     };
     let outcome = result.as_ref().map_or_else(Failure::outcome, |_| "ok");
     let used = fuel - store.get_fuel().unwrap_or(fuel).min(fuel);
-    observer.call(&callee.name, stage, seconds, used, outcome);
+    let memory = store.data().memory.peak();
+    observer.call(&Called { module: &callee.name, stage, seconds, fuel: used, memory, outcome });
     result.map_err(|kind| callee.error(stage, kind))
 }
 

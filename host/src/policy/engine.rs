@@ -1,12 +1,13 @@
 //! The WebAssembly engine and its clock, set up once for all modules. What a module may use in a
 //! call is set in `call`; what it may import, in `load`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
@@ -24,6 +25,7 @@ pub struct Runtime {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) cache: Option<Arc<Cache>>,
+    pub(super) compiled: Arc<Compiled>,
     pub(super) builtins: BTreeMap<&'static str, &'static [u8]>,
     pub(super) observer: Arc<dyn Observer>,
 }
@@ -41,7 +43,14 @@ impl Runtime {
         let engine = Engine::new(&config()).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         start_clock(&engine)?;
         let cache = cache_directory.and_then(|directory| open_cache(&directory, &engine)).map(Arc::new);
-        Ok(Runtime { engine, limits, cache, builtins: BTreeMap::new(), observer: Arc::new(Silent) })
+        Ok(Runtime {
+            engine,
+            limits,
+            cache,
+            compiled: Arc::default(),
+            builtins: BTreeMap::new(),
+            observer: Arc::new(Silent),
+        })
     }
 
     /// Adds a module that a chain document calls `builtin:NAME`.
@@ -58,6 +67,16 @@ impl Runtime {
         self
     }
 
+    /// The component of a built-in module.
+    pub fn builtin(&self, name: &str) -> Option<&'static [u8]> {
+        self.builtins.get(name).copied()
+    }
+
+    /// Forgets compiled modules other than these, given by sha256. Chains that use them keep them.
+    pub fn keep_only(&self, digests: &BTreeSet<String>) {
+        self.compiled.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|digest, _| digests.contains(digest));
+    }
+
     /// The limits that calls run under.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -66,6 +85,21 @@ impl Runtime {
     /// Whether compiled modules are kept on disk.
     pub fn has_cache(&self) -> bool {
         self.cache.is_some()
+    }
+}
+
+/// Modules that were compiled, in memory, by the sha256 of their bytes: a chain that is loaded again
+/// with other settings compiles nothing.
+#[derive(Default)]
+pub(super) struct Compiled(Mutex<BTreeMap<String, Slot>>);
+
+/// One module; locked while somebody compiles it.
+type Slot = Arc<Mutex<Option<Component>>>;
+
+impl Compiled {
+    pub(super) fn slot(&self, sha256: &str) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(sha256.to_owned()).or_default())
     }
 }
 

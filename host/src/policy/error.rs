@@ -63,6 +63,28 @@ pub enum LoadError {
         /// As computed.
         found: String,
     },
+    /// The file is not on this machine, and whoever asked looks nowhere else.
+    #[error("it does not lie on this machine, and is not fetched here")]
+    Elsewhere,
+    /// The ConfigMap does not hold the module.
+    #[error(
+        "the ConfigMap has no key `{key}` in `binaryData`; {}",
+        if found.is_empty() { "it has none at all there".to_owned() } else { format!("it has: {}", found.join(", ")) }
+    )]
+    NotInConfigMap {
+        /// The key.
+        key: String,
+        /// Those that there are.
+        found: Vec<String>,
+    },
+    /// The registry could not be asked, or does not give the module.
+    #[error("{message}")]
+    Registry {
+        /// What was tried, why it failed, and what to do.
+        message: String,
+        /// Whether a little later it may well go.
+        transient: bool,
+    },
     /// Not a component.
     #[error("{0}")]
     NotAComponent(NotAComponent),
@@ -150,6 +172,13 @@ impl fmt::Display for NotAComponent {
     }
 }
 
+impl ChainError {
+    /// Whether a little later it may well go.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, ChainError::Module { source, .. } if matches!(**source, LoadError::Registry { transient: true, .. }))
+    }
+}
+
 /// A chain that can't be taken into use. The chain before it stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
@@ -195,6 +224,19 @@ pub enum ChainError {
         name: String,
         /// What it says; at least one is an error.
         findings: Vec<Finding>,
+    },
+    /// Only what says yes or no can be tried out.
+    #[error(
+        "{place}policy `{name}` exports `{stage}`, and `mode: warn` is for modules that only validate or review: what it \
+         does cannot be done on trial; leave `mode` out"
+    )]
+    NotOnTrial {
+        /// `file:line:column: `.
+        place: String,
+        /// Its name in the chain.
+        name: String,
+        /// `transform` or `plan`.
+        stage: Stage,
     },
     /// Nobody makes the plan.
     #[error(

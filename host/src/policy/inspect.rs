@@ -8,7 +8,7 @@ use super::call::Callee;
 use super::engine::Runtime;
 use super::error::LoadError;
 use super::limits::Limits;
-use super::load::{self, Description};
+use super::load::{self, Description, Wasi};
 
 /// What is known of a module.
 #[derive(Debug)]
@@ -46,15 +46,15 @@ pub fn inspect(runtime: &Runtime, path: &Path) -> Result<Inspection, LoadError> 
         description: None,
         problem: None,
     };
-    inspection.problem = look(runtime, &bytes, &mut inspection).err();
+    inspection.problem = look(runtime, &bytes, Wasi::None, &mut inspection).err();
     Ok(inspection)
 }
 
-fn look(runtime: &Runtime, bytes: &[u8], inspection: &mut Inspection) -> Result<(), LoadError> {
+fn look(runtime: &Runtime, bytes: &[u8], wasi: Wasi, inspection: &mut Inspection) -> Result<(), LoadError> {
     let component = load::compile(runtime, bytes, &inspection.sha256)?;
     inspection.imports = load::imports(&runtime.engine, &component);
     inspection.wit_version = load::wit_version(&runtime.engine, &component);
-    let linked = load::link(&runtime.engine, &component)?;
+    let linked = load::link(&runtime.engine, &component, wasi)?;
     inspection.stages = linked.stages();
     let callee =
         Callee { name: "inspected".to_owned(), version: "unknown".to_owned(), sha256: inspection.sha256.clone() };

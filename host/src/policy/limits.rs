@@ -133,6 +133,11 @@ impl Memory {
         Memory { limit, used: 0, elements: 0, denied: false }
     }
 
+    /// Bytes in all linear memories together. They never shrink, so it is the most that was used.
+    pub(super) fn peak(&self) -> usize {
+        self.used
+    }
+
     /// Whether the module asked for more than it may have.
     pub(super) fn denied(&self) -> bool {
         self.denied

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
@@ -17,7 +18,7 @@ use super::convert::{Incoming, is_kebab_case, printable};
 use super::engine::Runtime;
 use super::error::{Failure, LoadError, NotAComponent};
 use super::limits::Limits;
-use super::{Stage, WIT_VERSION};
+use super::{Stage, WIT_VERSION, wasi};
 use crate::model::Finding;
 
 /// A policy in Python has 18 MB.
@@ -43,6 +44,16 @@ pub struct Description {
     pub settings_schema: Option<String>,
     /// It wants to know the time, rounded down to this many seconds.
     pub clock_step: Option<u32>,
+}
+
+/// What a module may import beside `log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wasi {
+    /// Nothing.
+    #[default]
+    None,
+    /// WASI, with nothing behind it.
+    Stub,
 }
 
 /// A compiled component whose imports are satisfied; nothing of it has run yet.
@@ -94,6 +105,12 @@ pub(super) fn compile(runtime: &Runtime, bytes: &[u8], sha256: &str) -> Result<C
     if let Some(problem) = not_a_component(bytes) {
         return Err(LoadError::NotAComponent(problem));
     }
+    // Whoever comes second for the same module waits for the first, and compiles nothing.
+    let slot = runtime.compiled.slot(sha256);
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(component) = &*slot {
+        return Ok(component.clone());
+    }
     let compiled = match &runtime.cache {
         Some(cache) => cache.component(&runtime.engine, bytes, sha256),
         None => Component::from_binary(&runtime.engine, bytes).map(|component| (component, Found::Unused(None))),
@@ -102,7 +119,7 @@ pub(super) fn compile(runtime: &Runtime, bytes: &[u8], sha256: &str) -> Result<C
     if let Found::Unused(Some(reason)) = found {
         tracing::warn!("a compiled policy of the cache is not used, and compiled anew: {reason}");
     }
-    Ok(component)
+    Ok(slot.insert(component).clone())
 }
 
 fn not_a_component(bytes: &[u8]) -> Option<NotAComponent> {
@@ -143,15 +160,21 @@ pub(super) fn wit_version(engine: &Engine, component: &Component) -> Option<Stri
 }
 
 /// Finds what a component exports, and gives it what it imports.
-pub(super) fn link(engine: &Engine, component: &Component) -> Result<Linked, LoadError> {
+pub(super) fn link(engine: &Engine, component: &Component, wasi: Wasi) -> Result<Linked, LoadError> {
     let known = |name: &str| {
+        if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
+            return true;
+        }
         let (interface, version) = name.split_once('@').unwrap_or((name, ""));
         IMPORTS.contains(&interface) && version.starts_with("0.1.")
     };
     if let Some(import) = imports(engine, component).into_iter().find(|name| !known(name)) {
         return Err(LoadError::Import { import: printable(&import, 200) });
     }
-    let linker = call::linker(engine).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let mut linker = call::linker(engine).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    if wasi == Wasi::Stub {
+        wasi::add_to_linker(&mut linker, engine, component).map_err(|error| type_error("wasi", &error))?;
+    }
     // What is left to fail is a function of `log` that this version does not have, or other types.
     let instance = linker.instantiate_pre(component).map_err(|error| type_error("log", &error))?;
 
@@ -254,13 +277,14 @@ pub(super) fn validate_settings(
     linked: &Linked,
     callee: &Callee,
     settings: &str,
+    limits: &Limits,
     runtime: &Runtime,
 ) -> Result<Vec<Finding>, LoadError> {
     let stage = Stage::ValidateSettings;
     let run = |store: &mut wasmtime::Store<Call>, instance: &wasmtime::component::Instance| {
         linked.configure.load(&mut *store, instance)?.call_validate_settings(store, settings).map(Ok)
     };
-    let (findings, budget) = call::call(callee, stage, &linked.instance, (&runtime.limits, 0), &runtime.observer, run)?;
+    let (findings, budget) = call::call(callee, stage, &linked.instance, (limits, 0), &runtime.observer, run)?;
     let incoming = Incoming { module: &callee.name, items: budget.items };
     incoming.findings(findings).map_err(|kind: Failure| callee.error(stage, kind).into())
 }

@@ -6,7 +6,7 @@
 //! chain document ──► chain ──► load ──► engine, cache        once, before anything is called
 //!                      │         └────► describe, validate-settings
 //!                      ▼
-//!  Spec, Catalog ──► convert ──► call (fuel, time, memory) ──► convert ──► recheck ──► Proposals, …
+//!  Spec, Catalog ──► module, memo ──► convert ──► call (fuel, time, memory) ──► convert ──► recheck ──► Proposals, …
 //! ```
 //!
 //! The calls block until the module is done: async code runs them on a thread for blocking work.
@@ -24,19 +24,26 @@ mod fixture;
 mod inspect;
 mod limits;
 mod load;
+mod memo;
+mod module;
 mod recheck;
 #[cfg(test)]
 mod tests;
+mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use chain::{Chain, ModuleInfo, Planned, Reviewed, Transformed};
+use futures_util::future::BoxFuture;
+
+pub use chain::{Bytes, Chain, Planned, Reviewed, Touch, Transformed, read_local};
+pub use document::{Document, Entry, Mode, Origin};
 pub use engine::{Runtime, TICK};
 pub use error::{ChainError, Failure, LoadError, NotAComponent, PolicyError, RuntimeError};
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
-pub use load::Description;
+pub use load::{Description, Wasi};
+pub use module::ModuleInfo;
 
 /// Version of the WIT package `rolewright:policy` that this host speaks.
 pub const WIT_VERSION: &str = "0.1.0";
@@ -132,19 +139,51 @@ pub struct Context {
     pub labels: BTreeMap<String, String>,
 }
 
+/// One call of a module, and what it cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Called<'a> {
+    /// Its name in the chain.
+    pub module: &'a str,
+    /// What it was asked.
+    pub stage: Stage,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// WebAssembly instructions, roughly.
+    pub fuel: u64,
+    /// The most bytes that were in its linear memories.
+    pub memory: usize,
+    /// `ok`, or [`Failure::outcome`].
+    pub outcome: &'static str,
+}
+
 /// Hears of every call and every log line; how metrics and logs learn of them.
 pub trait Observer: Send + Sync {
-    /// A call ended. `fuel` is what it used; `outcome` is `ok` or [`Failure::outcome`].
-    fn call(&self, module: &str, stage: Stage, seconds: f64, fuel: u64, outcome: &'static str);
+    /// A call ended.
+    fn call(&self, called: &Called<'_>);
+
+    /// A module stood against a spec or a plan: with an error, or with a verdict other than `allow`.
+    fn refused(&self, module: &str, stage: Stage);
 
     /// A module logged a line, already cut to length and free of control characters.
     fn log(&self, module: &str, level: LogLevel, message: &str);
+}
+
+/// Where modules come from that a chain names by `oci://`.
+pub trait Registry: Send + Sync {
+    /// The module's bytes. Who calls compares them with `sha256` of the entry; that they are what the
+    /// reference names, and signed as the entry asks, is this one's business.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Registry`].
+    fn pull<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>>;
 }
 
 /// Hears nothing.
 struct Silent;
 
 impl Observer for Silent {
-    fn call(&self, _module: &str, _stage: Stage, _seconds: f64, _fuel: u64, _outcome: &'static str) {}
+    fn call(&self, _called: &Called<'_>) {}
+    fn refused(&self, _module: &str, _stage: Stage) {}
     fn log(&self, _module: &str, _level: LogLevel, _message: &str) {}
 }

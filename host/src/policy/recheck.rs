@@ -2,7 +2,7 @@
 //! password, say whose a role is, or hide where a wish comes from. Pure code over the spec before
 //! and after; what it may do is the transform's own business, and recorded.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::convert::printable;
 use crate::catalog::is_predefined;
@@ -12,10 +12,10 @@ use crate::model::{Database, Finding, Mode, Object, Role, Severity, Spec};
 const MAX_NAME: usize = 63;
 
 /// What a transform did to a spec.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Roles that it added, changed or took out.
-    pub(super) touched: BTreeSet<String>,
+    /// Roles that it added, changed or took out: before and after.
+    pub(super) touched: BTreeMap<String, (Option<Role>, Option<Role>)>,
     /// Roles that it took out: allowed, and never in silence.
     pub(super) removed: Vec<Finding>,
 }
@@ -32,11 +32,11 @@ pub(super) fn recheck(module: &str, before: &Spec, after: &Spec) -> Result<Diffe
         // What it left alone is the host's own, and nobody's fault.
         if earlier != Some(role) {
             check_role(role, earlier)?;
-            difference.touched.insert(role.name.clone());
+            difference.touched.insert(role.name.clone(), (earlier.cloned(), Some(role.clone())));
         }
     }
     for role in before.roles.values().filter(|role| !after.roles.contains_key(&role.name)) {
-        difference.touched.insert(role.name.clone());
+        difference.touched.insert(role.name.clone(), (Some(role.clone()), None));
         let message = format!("{} is declared, and the policy {module} takes it out of the spec", shown(&role.name));
         let mut finding = Finding::new(Severity::Warning, "removed-by-policy", &role.path, message)
             .help("a managed role that is not in the spec is dropped; change the policy's settings if it should stay");
@@ -175,6 +175,8 @@ mod tests {
             key: "password".to_owned(),
             state: SecretState::Present,
             version: "1".to_owned(),
+            changed_at: None,
+            labels: BTreeMap::new(),
             strength: None,
             in_sync: Some(true),
         });
@@ -210,13 +212,15 @@ mod tests {
             alice(spec).memberships.push(Membership::plain("staff"));
             add(spec, Role::new("staff", Mode::Present, Attributes::GROUP));
         });
-        assert_eq!(difference.unwrap().touched, ["alice", "staff"].map(str::to_owned).into());
+        let touched = difference.unwrap().touched;
+        assert!(touched.keys().eq(["alice", "staff"]));
+        assert!(touched["alice"].0.as_ref().unwrap().memberships.len() == 1 && touched["staff"].0.is_none());
     }
 
     #[test]
     fn a_role_that_a_transform_takes_out_is_reported_where_it_was_declared() {
         let difference = after(|spec| drop(spec.roles.remove("alice"))).unwrap();
-        assert_eq!(difference.touched, ["alice".to_owned()].into());
+        assert!(difference.touched.keys().eq(["alice"]) && difference.touched["alice"].1.is_none());
         let [finding] = difference.removed.as_slice() else { panic!("{difference:?}") };
         assert_eq!((finding.code.as_str(), finding.path.as_str()), ("removed-by-policy", "/users/0"));
         assert_eq!(finding.policy.as_deref(), Some("naming"));

@@ -55,12 +55,17 @@ impl Drop for Directory {
 struct Recorder {
     calls: Mutex<Vec<(String, Stage, u64, &'static str)>>,
     lines: Mutex<Vec<(LogLevel, String)>>,
+    refused: Mutex<Vec<(String, Stage)>>,
 }
 
 impl Observer for Recorder {
-    fn call(&self, module: &str, stage: Stage, seconds: f64, fuel: u64, outcome: &'static str) {
-        assert!(seconds >= 0.0);
-        self.calls.lock().unwrap().push((module.to_owned(), stage, fuel, outcome));
+    fn call(&self, called: &Called<'_>) {
+        assert!(called.seconds >= 0.0);
+        self.calls.lock().unwrap().push((called.module.to_owned(), called.stage, called.fuel, called.outcome));
+    }
+
+    fn refused(&self, module: &str, stage: Stage) {
+        self.refused.lock().unwrap().push((module.to_owned(), stage));
     }
 
     fn log(&self, _module: &str, level: LogLevel, message: &str) {
@@ -390,6 +395,8 @@ fn alice() -> Role {
         key: "password".to_owned(),
         state: SecretState::Present,
         version: "41".to_owned(),
+        changed_at: Some(1_795_000_000),
+        labels: BTreeMap::from([("rotated-by".to_owned(), "vault".to_owned())]),
         strength: Some(3),
         in_sync: Some(false),
     });
@@ -401,7 +408,7 @@ fn a_spec_survives_the_way_there_and_back() {
     let before = every_kind_of_thing();
     let chain = load(&[("echo", Fixture::new("transformer").component()), ("plan", planner().component())]).unwrap();
     let after = chain.transform(&Context::default(), before.clone()).unwrap();
-    assert_eq!(after, Transformed { spec: before, findings: Vec::new(), touched: BTreeMap::new() });
+    assert_eq!(after, Transformed { spec: before, findings: Vec::new(), touches: Vec::new() });
 }
 
 #[test]
@@ -442,7 +449,8 @@ fn what_a_transform_changes_is_attributed_to_it() {
     let modules = [("echo", echo.component()), ("gentle", gentle.component()), ("plan", planner().component())];
     let result = load(&modules).unwrap().transform(&Context::default(), spec([alice()])).unwrap();
     assert_eq!(result.spec.roles["alice"].mode, Mode::Additive);
-    assert_eq!(result.touched, BTreeMap::from([("alice".to_owned(), vec!["gentle".to_owned()])]));
+    let touches: Vec<_> = result.touches.iter().map(|touch| (touch.role.as_str(), touch.policy.as_str())).collect();
+    assert_eq!(touches, [("alice", "gentle")]);
 }
 
 #[test]

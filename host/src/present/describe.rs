@@ -171,7 +171,7 @@ fn create(view: &View<'_>, role: &Role) -> Vec<String> {
 }
 
 /// `LOGIN`, `NOLOGIN, CREATEDB`: INHERIT is only worth a word where it is missing.
-fn attributes(attributes: Attributes) -> String {
+pub(super) fn attributes(attributes: Attributes) -> String {
     let mut words = vec![if attributes.contains(Attributes::LOGIN) { "LOGIN" } else { "NOLOGIN" }];
     words.extend((attributes - Attributes::USER).keywords());
     if !attributes.contains(Attributes::INHERIT) {
@@ -206,18 +206,32 @@ fn valid_until(expiry: Expiry) -> String {
     match expiry {
         Expiry::Never => "password valid for ever".to_owned(),
         Expiry::At(i64::MIN) => "password never valid".to_owned(),
+        Expiry::At(_) => format!("password valid until {}", moment(expiry)),
+    }
+}
+
+/// When a password ends, by itself.
+pub(super) fn moment(expiry: Expiry) -> String {
+    match expiry {
+        Expiry::Never => "for ever".to_owned(),
+        Expiry::At(i64::MIN) => "always past".to_owned(),
         Expiry::At(seconds) => match time::OffsetDateTime::from_unix_timestamp(seconds)
             .ok()
             .and_then(|moment| moment.format(&time::format_description::well_known::Rfc3339).ok())
         {
-            Some(moment) => format!("password valid until {moment}"),
-            None => "password valid until after the year 9999".to_owned(),
+            Some(moment) => moment,
+            None => "after the year 9999".to_owned(),
         },
     }
 }
 
 fn member_of(edge: &Membership) -> String {
-    let mut text = format!("member of {}", name(&edge.role));
+    format!("member of {}", self::edge(edge))
+}
+
+/// A role, and what is unusual about being a member of it.
+pub(super) fn edge(edge: &Membership) -> String {
+    let mut text = name(&edge.role).to_string();
     let options = [(edge.admin, "ADMIN"), (!edge.inherit, "no INHERIT"), (!edge.set, "no SET")];
     let words: Vec<&str> = options.iter().filter(|(said, _)| *said).map(|(_, word)| *word).collect();
     if !words.is_empty() {
@@ -226,7 +240,7 @@ fn member_of(edge: &Membership) -> String {
     text
 }
 
-fn privilege(role: Option<&str>, grant: &Grant, privileges: Privileges) -> String {
+pub(super) fn privilege(role: Option<&str>, grant: &Grant, privileges: Privileges) -> String {
     let words: Vec<&str> = privileges.keywords().collect();
     let public = if role.is_none() { " for PUBLIC" } else { "" };
     format!("{} on {}{}{public}", words.join(", "), object(&grant.on), inside(&grant.database))

@@ -8,6 +8,7 @@ use crate::model::{
     Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity,
 };
 use crate::plan::{Cause, Change, Plan, Removal, Risk, RolePatch, Step, order};
+use crate::policy::Touch;
 use crate::spec::Diagnostic;
 use crate::spec::Document;
 use crate::spec::Parsed;
@@ -22,6 +23,7 @@ pub(super) struct Fixture {
     pub(super) findings: Vec<Diagnostic>,
     pub(super) parsed: Parsed,
     desired: BTreeMap<String, Role>,
+    touches: Vec<Touch>,
     modules: Vec<String>,
 }
 
@@ -41,6 +43,7 @@ impl Fixture {
             held: None,
             refused: None,
             rehearsed: None,
+            touches: &self.touches,
             modules: &self.modules,
         }
     }
@@ -63,6 +66,7 @@ pub(super) fn empty() -> Fixture {
         findings: Vec::new(),
         desired: BTreeMap::new(),
         parsed,
+        touches: Vec::new(),
         modules: vec!["standard".into()],
     }
 }
@@ -73,6 +77,8 @@ fn credential(user: &str) -> Option<Credential> {
         key: "password".into(),
         state: SecretState::Present,
         version: "1".into(),
+        changed_at: None,
+        labels: BTreeMap::new(),
         strength: None,
         in_sync: None,
     })
@@ -92,8 +98,16 @@ fn step(change: Change, cause: Cause, reason: &str) -> Step {
     Step { change, risk, reason: reason.into(), path: String::new(), cause, by: "standard".into() }
 }
 
+/// What a policy made of a role.
+pub(super) fn touch() -> Touch {
+    let before = Role { valid_until: Some(Expiry::Never), ..Role::new("alice", Mode::Authoritative, Attributes::USER) };
+    let after = Role { valid_until: Some(Expiry::At(1_801_353_600)), ..before.clone() };
+    Touch { role: "alice".into(), policy: "expiry".into(), before: Some(before), after: Some(after) }
+}
+
 pub(super) fn rich() -> Fixture {
     let mut fixture = empty();
+    fixture.touches.push(touch());
     let mut found = |name: &str, attributes| {
         let role = Role::new(name, Mode::Authoritative, attributes);
         fixture.catalog.roles.insert(name.into(), role);

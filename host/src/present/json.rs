@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::View;
+use super::{View, provenance};
 use crate::model::Severity;
 use crate::plan::{Change, Counts, Removal};
 use crate::printable;
@@ -18,6 +18,16 @@ struct Document<'a> {
     rehearsed: Option<&'a str>,
     findings: Vec<Finding<'a>>,
     steps: Vec<Step<'a>>,
+    changed_by_policies: Vec<Wish<'a>>,
+}
+
+#[derive(Serialize)]
+struct Wish<'a> {
+    role: &'a str,
+    policy: &'a str,
+    field: &'static str,
+    before: String,
+    after: String,
 }
 
 #[derive(Serialize)]
@@ -74,6 +84,10 @@ pub fn render(view: &View<'_>) -> String {
             _ => None,
         },
     });
+    let wishes = provenance::wishes(view.touches).into_iter().map(|wish| {
+        let provenance::Wish { role, policy, field, before, after } = wish;
+        Wish { role, policy, field, before, after }
+    });
     let document = Document {
         digest: &view.plan.digest,
         target: view.target,
@@ -84,6 +98,7 @@ pub fn render(view: &View<'_>) -> String {
         rehearsed: view.rehearsed,
         findings: findings.collect(),
         steps: steps.collect(),
+        changed_by_policies: wishes.collect(),
     };
     // Plain data with text for keys: writing it cannot fail.
     let mut text = printable::json(serde_json::to_string_pretty(&document).unwrap_or_default());

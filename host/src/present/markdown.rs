@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::describe::{self, Group};
-use super::{View, sql};
+use super::{View, provenance, sql};
 use crate::printable;
 
 /// The plan as Markdown.
@@ -44,6 +44,11 @@ pub fn render(view: &View<'_>) -> String {
     text.push_str("\n| | Who | What | Why |\n| --- | --- | --- | --- |\n");
     for group in describe::groups(view) {
         write_group(&mut text, &group);
+    }
+    let wishes = provenance::wishes(view.touches);
+    if !wishes.is_empty() {
+        let shown: Vec<String> = wishes.iter().map(|wish| format!("- {}\n", escape(&wish.sentence()))).collect();
+        let _ = write!(text, "\nChanged by policies, beyond what users.yaml says:\n\n{}", shown.concat());
     }
     let script = sql::render(view);
     let fence = fence(&script);

@@ -4,6 +4,7 @@
 pub mod dry_run;
 pub mod json;
 pub mod markdown;
+pub mod provenance;
 pub mod sql;
 pub mod status;
 pub mod text;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::catalog::Catalog;
 use crate::model::{Credential, Role, Severity};
 use crate::plan::{Change, Counts, Plan};
+use crate::policy::Touch;
 use crate::printable;
 use crate::spec::Diagnostic;
 use crate::spec::Parsed;
@@ -51,6 +53,8 @@ pub struct View<'a> {
     pub refused: Option<&'a str>,
     /// What the rehearsal found, in a sentence.
     pub rehearsed: Option<&'a str>,
+    /// What policies made of the spec before anything was planned.
+    pub touches: &'a [Touch],
     /// Names of the modules of the chain, in order.
     pub modules: &'a [String],
 }

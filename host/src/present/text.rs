@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::View;
 use super::describe::{self, Detail, Group, Mark};
+use super::{View, provenance};
 use crate::model::Severity;
 use crate::plan::{Cause, Risk};
 use crate::printable::{self, line};
@@ -17,6 +17,9 @@ const CYAN: &str = "\x1b[36m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
+
+/// So many changes by policies are shown.
+const WISHES: usize = 20;
 
 #[derive(Clone, Copy)]
 struct Paint(bool);
@@ -49,6 +52,7 @@ pub fn render(view: &View<'_>, coloured: bool) -> String {
     for group in describe::groups(view) {
         write_group(&mut text, &group, paint);
     }
+    write_wishes(&mut text, view, paint);
     if let Some(rehearsed) = view.rehearsed {
         let _ = writeln!(text, "{} {}", paint.on(BOLD, "Rehearsed:"), lines(rehearsed));
     }
@@ -104,6 +108,22 @@ fn write_group(text: &mut String, group: &Group<'_>, paint: Paint) {
     let _ = writeln!(text, "  {}", paint.mark(group.mark, &title));
     for detail in &group.details {
         write_detail(text, detail, paint);
+    }
+    text.push('\n');
+}
+
+/// What stands in the plan and not in users.yaml.
+fn write_wishes(text: &mut String, view: &View<'_>, paint: Paint) {
+    let wishes = provenance::wishes(view.touches);
+    if wishes.is_empty() || view.plan.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "{}", paint.on(BOLD, "Changed by policies, beyond what users.yaml says:"));
+    for wish in wishes.iter().take(WISHES) {
+        let _ = writeln!(text, "  {}", wish.sentence());
+    }
+    if wishes.len() > WISHES {
+        let _ = writeln!(text, "  and {} more; --format json has all of them", wishes.len() - WISHES);
     }
     text.push('\n');
 }

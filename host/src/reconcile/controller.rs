@@ -102,6 +102,7 @@ impl Controller {
                 () = self.shutdown.wait() => {}
                 () = tokio::time::sleep(interval) => {}
                 () = self.reconciler.source.changed() => tracing::info!("the source changed"),
+                () = self.reconciler.policies.changed() => tracing::info!("the policies changed"),
                 () = self.standing_changed() => {}
             }
         }

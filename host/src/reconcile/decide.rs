@@ -10,7 +10,7 @@ use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
 use crate::model::{Finding, Mode, Role, SecretState, Severity, Spec};
 use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Change, Counts, Plan, Removal, Step};
-use crate::policy::{self, Context};
+use crate::policy::{self, Chain, Context, Touch};
 use crate::postgres::snapshot;
 use crate::resolve::{self, Kind, Resolved};
 use crate::secret::{Password, SecretRef, Secrets};
@@ -73,6 +73,8 @@ pub struct Planned {
     pub verdict: Verdict,
     /// What host and policies have to say, with places.
     pub findings: Vec<Diagnostic>,
+    /// What transforms made of the spec, and which policy did it.
+    pub touches: Vec<Touch>,
     /// Whether inputs and catalog were found unchanged, so that nothing had to be decided.
     pub converged: bool,
 }
@@ -88,6 +90,7 @@ impl Planned {
             plan,
             by: String::new(),
             findings: Vec::new(),
+            touches: Vec::new(),
             converged: true,
         }
     }
@@ -121,11 +124,12 @@ impl Reconciler {
     pub(super) async fn decide(
         &self,
         mut observation: Observation,
+        chain: &Chain,
         approved: Option<&str>,
     ) -> Result<Planned, CycleError> {
         let context = self.context(&observation);
-        let (spec, mut findings) =
-            tokio::task::block_in_place(|| self.declare(&context, std::mem::take(&mut observation.spec)))?;
+        let (spec, mut findings, touches) =
+            tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
@@ -136,24 +140,23 @@ impl Reconciler {
             let findings = locate(&observation, findings);
             let plan = Arc::new(Plan::default());
             let (by, verdict) = (String::new(), Verdict::Blocked);
-            return Ok(Planned { observation, resolved, plan, by, verdict, findings, converged: false });
+            return Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false });
         }
 
-        let (steps, by) = tokio::task::block_in_place(|| self.steps(&context, &observation, &spec, &mut resolved))?;
+        let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let users_declared = spec.roles.values().filter(|role| role.mode != Mode::Present).count();
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
-        let digest = digest::of_plan(&steps, text, self.chain.digest(), catalog, &self.settings);
+        let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
         let plan = Arc::new(Plan { digest, steps, removals });
         self.metrics.plan(plan.steps.len());
         // An annotation stays where it is when its plan has run: it must not stand in the way of others.
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);
         let approved = approved.or(annotated);
 
-        let reviewed = tokio::task::block_in_place(|| {
-            self.chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps)
-        })?;
+        let reviewed =
+            tokio::task::block_in_place(|| chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps))?;
         findings.extend(reviewed.findings);
         let bounds = self.bounds(&observation, users_declared, approved);
         let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
@@ -170,7 +173,7 @@ impl Reconciler {
             Judgement::Pass(guarded) => Verdict::Pass(guarded),
         };
         let findings = locate(&observation, findings);
-        Ok(Planned { observation, resolved, plan, by, verdict, findings, converged: false })
+        Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false })
     }
 
     fn context(&self, observation: &Observation) -> Context {
@@ -180,54 +183,8 @@ impl Reconciler {
             server_version: observation.catalog.server.version,
             dry_run: self.settings.dry_run,
             reassign_owned_to: self.settings.reassign_owned_to.clone(),
-            labels: BTreeMap::new(),
+            labels: self.settings.labels.clone(),
         }
-    }
-
-    /// validate → transform → validate.
-    fn declare(&self, context: &Context, spec: Spec) -> Result<(Spec, Vec<Finding>), CycleError> {
-        let mut findings = self.chain.validate(context, &spec)?;
-        if findings.iter().any(|finding| finding.severity == Severity::Error) {
-            return Ok((spec, findings));
-        }
-        let transformed = self.chain.transform(context, spec)?;
-        if !transformed.touched.is_empty() {
-            findings = self.chain.validate(context, &transformed.spec)?;
-        }
-        findings.extend(transformed.findings);
-        Ok((transformed.spec, findings))
-    }
-
-    /// What the planner proposes, ordered, with risk and cause.
-    fn steps(
-        &self,
-        context: &Context,
-        observation: &Observation,
-        spec: &Spec,
-        resolved: &mut Resolved,
-    ) -> Result<(Vec<Step>, String), CycleError> {
-        let catalog = &observation.catalog;
-        // Lent to the planner as a spec, and taken back.
-        let desired = Spec { roles: std::mem::take(&mut resolved.desired), ..Spec::default() };
-        let planned = self.chain.plan(context, &desired, &catalog.roles, &catalog.databases);
-        resolved.desired = desired.roles;
-        let planned = planned?;
-        let applied: BTreeMap<&str, Applied<'_>> = observation
-            .state
-            .records
-            .iter()
-            .filter_map(|(name, record)| {
-                let secret_version = record.secret_version.as_deref();
-                Some((name.as_str(), Applied { role: record.applied.as_ref()?, secret_version }))
-            })
-            .collect();
-        let secret_version = |change: &Change| {
-            let credential = change.role().and_then(|name| spec.roles.get(name))?.credential.as_ref()?;
-            Some(credential.version.clone())
-        };
-        let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref());
-        let steps = plan::assemble(planned.proposals, &planned.by, cause);
-        Ok((steps, planned.by))
     }
 
     /// What each removal will meet: asked only where there is one.
@@ -270,6 +227,52 @@ impl Reconciler {
             approved: approved.map(str::to_owned),
         }
     }
+}
+
+/// validate → transform → validate.
+fn declare(chain: &Chain, context: &Context, spec: Spec) -> Result<(Spec, Vec<Finding>, Vec<Touch>), CycleError> {
+    let mut findings = chain.validate(context, &spec)?;
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Ok((spec, findings, Vec::new()));
+    }
+    let transformed = chain.transform(context, spec)?;
+    if !transformed.touches.is_empty() {
+        findings = chain.validate(context, &transformed.spec)?;
+    }
+    findings.extend(transformed.findings);
+    Ok((transformed.spec, findings, transformed.touches))
+}
+
+/// What the planner proposes, ordered, with risk and cause.
+fn steps(
+    chain: &Chain,
+    context: &Context,
+    observation: &Observation,
+    spec: &Spec,
+    resolved: &mut Resolved,
+) -> Result<(Vec<Step>, String), CycleError> {
+    let catalog = &observation.catalog;
+    // Lent to the planner as a spec, and taken back.
+    let desired = Spec { roles: std::mem::take(&mut resolved.desired), ..Spec::default() };
+    let planned = chain.plan(context, &desired, &catalog.roles, &catalog.databases);
+    resolved.desired = desired.roles;
+    let planned = planned?;
+    let applied: BTreeMap<&str, Applied<'_>> = observation
+        .state
+        .records
+        .iter()
+        .filter_map(|(name, record)| {
+            let secret_version = record.secret_version.as_deref();
+            Some((name.as_str(), Applied { role: record.applied.as_ref()?, secret_version }))
+        })
+        .collect();
+    let secret_version = |change: &Change| {
+        let credential = change.role().and_then(|name| spec.roles.get(name))?.credential.as_ref()?;
+        Some(credential.version.clone())
+    };
+    let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref());
+    let steps = plan::assemble(planned.proposals, &planned.by, cause);
+    Ok((steps, planned.by))
 }
 
 /// Puts what the source has to say of a Secret into the finding about it: that it is missing is one

@@ -29,15 +29,18 @@ impl Fold {
     }
 }
 
-/// Digest of all that a cycle starts from, apart from the catalog. Of a Secret, only its version.
+/// Digest of all that a cycle starts from, apart from the catalog. Of a Secret, only its version: it
+/// changes with its labels and with the time of its writing too.
 pub(super) fn of_inputs(text: &str, secrets: &Secrets, chain: &str, settings: &Settings, clock: Option<i64>) -> String {
     let mut fold = Fold::default();
     fold.text(env!("CARGO_PKG_VERSION")).text(text).text(chain);
     for (reference, secret) in secrets {
         fold.text(&reference.name).text(&reference.key).text(&secret.version).text(&format!("{:?}", secret.state));
     }
-    let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
-    fold.text(&format!("{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {clock:?}"));
+    let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, labels, .. } = settings;
+    fold.text(&format!(
+        "{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {labels:?} {clock:?}"
+    ));
     fold.finish()
 }
 

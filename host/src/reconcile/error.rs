@@ -2,7 +2,7 @@
 
 use crate::catalog::Server;
 use crate::ledger::LedgerError;
-use crate::policy::PolicyError;
+use crate::policy::{ChainError, PolicyError};
 use crate::postgres::ConnectError;
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::password::PasswordError;
@@ -27,6 +27,9 @@ pub enum CycleError {
     /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(LedgerError),
+    /// No policy chain is in force.
+    #[error("no policies are in force, so nothing is decided: {0}")]
+    Chain(Box<ChainError>),
     /// A policy module failed.
     #[error(transparent)]
     Policy(Box<PolicyError>),
@@ -112,6 +115,7 @@ impl CycleError {
         match self {
             CycleError::Connect(error) => error.is_transient(),
             CycleError::Postgres(error) => error.transient,
+            CycleError::Chain(error) => error.is_transient(),
             CycleError::Restless { .. } | CycleError::Source(SourceError::Cluster { transient: true, .. }) => true,
             _ => false,
         }

@@ -66,9 +66,9 @@ impl Reconciler {
                 .map(|revision| Revision { uid: revision.uid, resource_version: revision.resource_version }),
             target: self.settings.target.to_string(),
             chain: Chain {
-                digest: self.chain.digest().to_owned(),
-                modules: self.modules().map(|module| module.name.clone()).collect(),
-                problem: None,
+                digest: self.policies.current().map(|chain| chain.digest().to_owned()).unwrap_or_default(),
+                modules: self.modules().into_iter().map(|module| module.name).collect(),
+                problem: self.policies.problem(),
             },
             paused: directives.paused && !gone,
             dry_run: self.settings.dry_run,
@@ -92,7 +92,7 @@ fn kind(error: &CycleError) -> FailureKind {
         CycleError::Connect(_) | CycleError::Postgres(_) | CycleError::Ledger(_) | CycleError::Standby { .. } => {
             FailureKind::DatabaseUnavailable
         }
-        CycleError::Policy(_) => FailureKind::PolicyFailed,
+        CycleError::Chain(_) | CycleError::Policy(_) => FailureKind::PolicyFailed,
         CycleError::Password { .. }
         | CycleError::NoCreateRole { .. }
         | CycleError::Superseded { .. }

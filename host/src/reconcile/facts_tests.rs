@@ -67,6 +67,7 @@ fn planned(verdict: Verdict) -> Planned {
         by: "standard".into(),
         verdict,
         findings: Vec::new(),
+        touches: Vec::new(),
         converged: false,
     }
 }

@@ -104,6 +104,8 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
                 key: "password".into(),
                 state: if present { SecretState::Present } else { SecretState::Missing },
                 version: "1".into(),
+                changed_at: None,
+                labels: BTreeMap::new(),
                 strength: None,
                 in_sync: None,
             });

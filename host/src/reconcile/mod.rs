@@ -16,10 +16,12 @@ mod facts;
 #[cfg(test)]
 mod laws;
 mod observe;
+mod policies;
 mod report;
+mod strength;
 mod term;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,10 +32,11 @@ pub use decide::{Planned, Verdict};
 pub use error::CycleError;
 pub use facts::About;
 pub use observe::{Observation, Seen};
+pub use policies::Policies;
 pub use report::Report;
 
 use crate::config::MaxDeletions;
-use crate::policy::{Chain, ModuleInfo};
+use crate::policy::ModuleInfo;
 use crate::postgres::apply::{self, Verifiers};
 use crate::postgres::pool::Pool;
 use crate::postgres::rehearse::{self, Rehearsal};
@@ -57,6 +60,8 @@ pub struct Settings {
     pub max_deletions: MaxDeletions,
     /// Roles never to touch.
     pub protected_roles: BTreeSet<String>,
+    /// What policies are told of the server, such as `environment: production`.
+    pub labels: BTreeMap<String, String>,
     /// Attributes and predefined roles that may be given.
     pub allowed_powers: BTreeSet<String>,
     /// The state file.
@@ -78,10 +83,11 @@ pub enum Look {
 pub struct Reconciler {
     source: Arc<dyn Source>,
     pool: Pool,
-    chain: Arc<Chain>,
+    policies: Policies,
     settings: Settings,
     metrics: Arc<Metrics>,
     known: Mutex<observe::KnownPasswords>,
+    strengths: Mutex<strength::Strengths>,
     told_of_ledger: AtomicBool,
     /// The last `sync-now` that was looked at.
     sync_now: Mutex<Option<String>>,
@@ -105,17 +111,18 @@ impl Reconciler {
     pub fn new(
         source: Arc<dyn Source>,
         pool: Pool,
-        chain: Arc<Chain>,
+        policies: Policies,
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Reconciler {
         Reconciler {
             source,
             pool,
-            chain,
+            policies,
             settings,
             metrics,
             known: Mutex::default(),
+            strengths: Mutex::default(),
             told_of_ledger: AtomicBool::new(false),
             sync_now: Mutex::default(),
             declared: Mutex::default(),
@@ -147,13 +154,13 @@ impl Reconciler {
     /// Whatever keeps a plan from being made. A plan that may not run is no error: see [`Verdict`].
     pub async fn plan(&self, look: Look, approved: Option<&str>) -> Result<Planned, CycleError> {
         let started = Instant::now();
-        let observation = match self.observe(look).await? {
+        let (observation, chain) = match self.observe(look).await? {
             Seen::Converged(converged) => return Ok(Planned::nothing_to_do(*converged)),
-            Seen::Everything(observation) => observation,
+            Seen::Everything(observation, chain) => (observation, chain),
         };
         self.metrics.stage("observe", started.elapsed());
         let started = Instant::now();
-        let planned = self.decide(*observation, approved).await;
+        let planned = self.decide(*observation, &chain, approved).await;
         self.metrics.stage("decide", started.elapsed());
         planned
     }
@@ -195,9 +202,9 @@ impl Reconciler {
         Ok(Some(rehearsal))
     }
 
-    /// The modules of the chain, in order.
-    pub fn modules(&self) -> impl Iterator<Item = &ModuleInfo> {
-        self.chain.modules()
+    /// The modules of the chain in force, in order.
+    pub fn modules(&self) -> Vec<ModuleInfo> {
+        self.policies.current().map(|chain| chain.modules().cloned().collect()).unwrap_or_default()
     }
 
     /// Verifiers for every password that the plan sets; the only place where passwords are used.

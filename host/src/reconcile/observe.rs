@@ -2,18 +2,19 @@
 //! finds out whose passwords are in force.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::facts::Declared;
-use super::{CycleError, Look, Reconciler, digest};
+use super::{CycleError, Look, Reconciler, digest, strength};
 use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
+use crate::policy::Chain;
 use crate::postgres::password::{self, Check};
 use crate::postgres::pool::PooledClient;
 use crate::postgres::snapshot::{self, StoredVerifiers};
@@ -28,8 +29,8 @@ use crate::spec::{self, Parsed};
 pub enum Seen {
     /// Inputs and catalog are those that were last seen to agree.
     Converged(Box<Observation>),
-    /// Everything was read.
-    Everything(Box<Observation>),
+    /// Everything was read; and the policies that decide about it.
+    Everything(Box<Observation>, Arc<Chain>),
 }
 
 /// Everything that a cycle knows when it begins to decide.
@@ -67,13 +68,15 @@ impl Reconciler {
     pub(super) async fn observe(&self, look: Look) -> Result<Seen, CycleError> {
         // The server is asked while the source is read; its troubles come second.
         let (declaration, greeted) = tokio::join!(self.source.document(), self.greet(look));
-        let Declaration { document, directives, revision } = declaration?;
-        let asked_for_all = self.asked_anew(&directives);
+        let declaration = declaration?;
         *self.declared.lock().unwrap_or_else(PoisonError::into_inner) =
-            Declared { directives: directives.clone(), revision: revision.clone() };
+            Declared { directives: declaration.directives.clone(), revision: declaration.revision.clone() };
+        let chain = self.policies.in_force(&declaration).await?;
+        let Declaration { document, directives, revision, .. } = declaration;
+        let asked_for_all = self.asked_anew(&directives);
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
         let secrets = self.source.secrets(&parsed.secrets()).await?;
-        let inputs = digest::of_inputs(&document.text, &secrets, self.chain.digest(), &self.settings, self.clock());
+        let inputs = digest::of_inputs(&document.text, &secrets, chain.digest(), &self.settings, clock(&chain));
         let (client, seen) = greeted?;
 
         if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
@@ -114,10 +117,14 @@ impl Reconciler {
         }
         let mut spec = std::mem::take(&mut parsed.spec);
         fill_in(&mut spec, &secrets);
+        tokio::task::block_in_place(|| {
+            let mut known = self.strengths.lock().unwrap_or_else(PoisonError::into_inner);
+            strength::estimate_all(&mut spec, &secrets, &mut known);
+        });
         let in_sync = tokio::task::block_in_place(|| {
             in_sync(&spec, &secrets, &catalog, &snapshot.verifiers, &state.records, &mut self.known())
         });
-        Ok(Seen::Everything(Box::new(Observation {
+        let observation = Observation {
             parsed,
             spec,
             secrets,
@@ -129,7 +136,8 @@ impl Reconciler {
             in_recovery: snapshot.in_recovery,
             directives,
             revision,
-        })))
+        };
+        Ok(Seen::Everything(Box::new(observation), chain))
     }
 
     /// Opens a session and, unless everything will be read anyway, asks for the fingerprint.
@@ -168,12 +176,12 @@ impl Reconciler {
             );
         }
     }
+}
 
-    /// The time, rounded down to the step that the chain cares about.
-    fn clock(&self) -> Option<i64> {
-        let step = i64::from(self.chain.clock_step()?.max(1));
-        Some(now() / step * step)
-    }
+/// The time, rounded down to the step that the chain cares about.
+fn clock(chain: &Chain) -> Option<i64> {
+    let step = i64::from(chain.clock_step()?.max(1));
+    Some(now() / step * step)
 }
 
 /// Unix seconds.
@@ -192,6 +200,8 @@ fn fill_in(spec: &mut Spec, secrets: &Secrets) {
         if let Some(secret) = secrets.get(&reference) {
             credential.state = secret.state;
             credential.version.clone_from(&secret.version);
+            credential.changed_at = secret.changed_at;
+            credential.labels.clone_from(&secret.labels);
         }
     }
 }

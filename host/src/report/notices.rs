@@ -38,6 +38,7 @@ pub fn notices(facts: &Facts, before: Option<&Status>, now: &Status) -> Vec<Noti
     let mut notices = Notices(Vec::new());
     found_again(before, now, &mut notices);
     pause(before, now, &mut notices);
+    chain(facts, before, &mut notices);
     stale_approval(facts, before, now, &mut notices);
     match &facts.ended {
         Ended::Planned(judged) => planned(facts, judged, before, now, &mut notices),
@@ -88,6 +89,23 @@ fn pause(before: Option<&Status>, now: &Status, notices: &mut Notices) {
             notices.normal("Paused", "nothing is applied until the annotation rolewright.dev/paused is removed");
         }
         (true, false) => notices.normal("Resumed", "the pause is over, and changes are applied again"),
+        _ => {}
+    }
+}
+
+/// A chain that was refused, or another that has taken the place of the one before.
+fn chain(facts: &Facts, before: Option<&Status>, notices: &mut Notices) {
+    let told = before.map(|status| &status.observed.chain);
+    match (&facts.chain.problem, told) {
+        // Where no chain is in force, the cycle fails for it and says so.
+        (Some(_), _) if facts.chain.modules.is_empty() => {}
+        (Some(problem), told) if told.and_then(|told| told.problem.as_ref()) != Some(problem) => {
+            notices.warning("PoliciesRefused", &format!("the policies before it stay in force: {problem}"));
+        }
+        (None, Some(told)) if !told.digest.is_empty() && told.digest != facts.chain.digest => {
+            let modules = listed(facts.chain.modules.iter().map(String::as_str));
+            notices.normal("PoliciesLoaded", &format!("a new policy chain is in force: {modules}"));
+        }
         _ => {}
     }
 }

@@ -188,3 +188,21 @@ fn no_notice_is_longer_than_an_event_takes() {
     assert!(story.told.iter().all(|notice| notice.message.len() <= MAX_NOTE));
     assert!(story.told[1].message.ends_with(DIGEST), "the command to copy is whole");
 }
+
+#[test]
+fn a_refused_chain_is_told_once_and_so_is_the_one_that_is_taken() {
+    let mut story = Story::default();
+    let mut with = |digest: &str, problem: Option<&str>| {
+        let quiet = fixture::planned(fixture::judged(Judgement::Pass, Counts::default(), &[]));
+        let mut facts = facts(NOON, quiet);
+        facts.chain.digest = digest.to_owned();
+        facts.chain.problem = problem.map(str::to_owned);
+        story.tell(facts)
+    };
+    assert!(with("sha256:1", None).iter().all(|told| !told.contains("Policies")));
+    let refused = "Warning PoliciesRefused: the policies before it stay in force: it is no component";
+    assert_eq!(with("sha256:1", Some("it is no component")), [refused]);
+    assert_eq!(with("sha256:1", Some("it is no component")), NOTHING);
+    assert_eq!(with("sha256:2", None), ["Normal PoliciesLoaded: a new policy chain is in force: standard and naming"]);
+    assert_eq!(with("sha256:2", None), NOTHING);
+}

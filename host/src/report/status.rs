@@ -344,6 +344,7 @@ fn chain_loaded(chain: &Chain) -> Verdict {
     match &chain.problem {
         None if chain.modules.is_empty() => verdict(Truth::False, "NoPolicies", "no policies are loaded"),
         None => verdict(Truth::True, "Loaded", modules),
+        Some(problem) if chain.modules.is_empty() => verdict(Truth::False, "NoPolicies", one_line(problem)),
         Some(problem) => {
             let message = format!("{}; the policies before it stay in force: {modules}", one_line(problem));
             verdict(Truth::False, "NotTakenIntoUse", message)

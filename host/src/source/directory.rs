@@ -18,7 +18,7 @@ use super::manifest::{Manifest, Object};
 use super::value::absent;
 use super::{Declaration, Source, SourceError};
 use crate::model::SecretState;
-use crate::secret::{SecretRef, Secrets};
+use crate::secret::{Secret, SecretRef, Secrets};
 use crate::spec::yaml::MAX_BYTES;
 
 /// How often [`Source::changed`] looks.
@@ -227,7 +227,11 @@ impl Inner {
         }
         let found = wanted.iter().map(|wanted| {
             let secret = match by_name.get(wanted.name.as_str()).map(Vec::as_slice) {
-                Some([(file, object)]) => object.secret(&wanted.key, version(file, object)),
+                Some([(file, object)]) => Secret {
+                    changed_at: i64::try_from(file.stamp.modified / 1_000_000_000).ok(),
+                    labels: object.labels(),
+                    ..object.secret(&wanted.key, version(file, object))
+                },
                 None | Some([]) => absent(
                     SecretState::Missing,
                     format!(

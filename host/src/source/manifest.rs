@@ -1,11 +1,13 @@
 //! Manifests as `kubectl apply -f` takes them: from the text of a file to the ConfigMaps and
 //! Secrets in it. Nothing is read from a disk here, and no error shows what a file holds.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Declaration, Directives, SourceError, USERS_KEY, value};
+use super::{Declaration, Directives, POLICIES_KEY, SourceError, USERS_KEY, value};
 use crate::model::SecretState;
 use crate::secret::Secret;
 use crate::spec::Document;
@@ -114,7 +116,45 @@ impl Object<'_> {
     pub(super) fn declaration(&self) -> Result<Declaration, SourceError> {
         let annotations = self.node.get("metadata").and_then(|metadata| metadata.get("annotations"));
         let annotation = |key: &str| annotations.and_then(|annotations| annotations.get(key)).and_then(Node::text);
-        Ok(Declaration { document: self.users()?, directives: Directives::read(annotation), revision: None })
+        Ok(Declaration {
+            document: self.users()?,
+            policies: self
+                .text(POLICIES_KEY)?
+                .map(|text| Document::plain(format!("{}#{POLICIES_KEY}", self.manifest.file), text)),
+            modules: self.modules()?,
+            directives: Directives::read(annotation),
+            revision: None,
+        })
+    }
+
+    /// The text of another key of `data`.
+    fn text(&self, key: &str) -> Result<Option<String>, SourceError> {
+        let Some(node) = self.node.get("data").and_then(|data| data.get(key)) else { return Ok(None) };
+        let Some(text) = node.text() else {
+            let message =
+                format!("`{key}` must be text, but is {}; write `{key}: |` and indent what follows", node.what());
+            return Err(SourceError::Malformed { place: self.manifest.place(node.start), message });
+        };
+        Ok(Some(text.to_owned()))
+    }
+
+    /// What `binaryData` holds.
+    fn modules(&self) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+        let Some(Kind::Mapping(entries)) = self.node.get("binaryData").map(|data| &data.kind) else {
+            return Ok(BTreeMap::new());
+        };
+        let decoded = entries.iter().map(|Entry { key, value }| {
+            let text: Option<String> =
+                value.text().map(|text| text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect());
+            match text.and_then(|text| STANDARD.decode(text).ok()) {
+                Some(bytes) => Ok((key.text.clone(), bytes)),
+                None => Err(SourceError::Malformed {
+                    place: self.manifest.place(value.start),
+                    message: format!("`{}` in binaryData is not base64 text", key.text),
+                }),
+            }
+        });
+        decoded.collect()
     }
 
     /// The text of `users.yaml`, and where it sits in the file.
@@ -142,6 +182,14 @@ impl Object<'_> {
         Ok(Document { file: self.manifest.file.clone(), text: text.to_owned(), line_offset, column_offset, exact })
     }
 
+    /// The labels of the object; what is no text is no label.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.node.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let Some(Kind::Mapping(entries)) = labels.map(|labels| &labels.kind) else { return BTreeMap::new() };
+        let label = |Entry { key, value }: &Entry| Some((key.text.clone(), value.text()?.to_owned()));
+        entries.iter().filter_map(label).collect()
+    }
+
     /// What a Secret holds under a key. As in Kubernetes, `stringData` wins over `data`. Every
     /// character counts: a line feed at the end is part of the password.
     pub(super) fn secret(&self, key: &str, version: String) -> Secret {
@@ -159,12 +207,8 @@ impl Object<'_> {
                 _ => Err(format!("key {key:?} is {}, not base64 text: write it in quotes", node.what())),
             },
             (None, None) => {
-                return Secret {
-                    state: SecretState::Missing,
-                    version,
-                    password: None,
-                    problem: Some(format!("Secret {:?} at {} has no key {key:?}", self.name, self.place())),
-                };
+                let problem = format!("Secret {:?} at {} has no key {key:?}", self.name, self.place());
+                return Secret { version, ..value::absent(SecretState::Missing, problem) };
             }
         };
         let shown = format!("Secret {:?} at {}", self.name, self.place());

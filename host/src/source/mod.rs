@@ -9,7 +9,7 @@ mod kubernetes;
 mod manifest;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 
@@ -22,12 +22,18 @@ use crate::spec::Document;
 
 /// The key of the ConfigMap.
 const USERS_KEY: &str = "users.yaml";
+/// The key of the policy chain in it.
+const POLICIES_KEY: &str = "policies.yaml";
 
 /// What a ConfigMap declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// `users.yaml`.
     pub document: Document,
+    /// The policy chain, if the ConfigMap holds one.
+    pub policies: Option<Document>,
+    /// Policy modules in its `binaryData`.
+    pub modules: BTreeMap<String, Vec<u8>>,
     /// What its annotations ask for.
     pub directives: Directives,
     /// Which writing of the ConfigMap this is; only an API server knows.

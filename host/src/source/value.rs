@@ -1,6 +1,8 @@
 //! What a key of a Secret holds: a password, or what is wrong with it. The same for manifests and for
 //! an API server. Nothing here shows a value.
 
+use std::collections::BTreeMap;
+
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::model::SecretState;
@@ -32,20 +34,24 @@ pub(super) fn secret(
     match found {
         Ok(Some(mut text)) if !text.is_empty() => {
             let password = Password::new(std::mem::take(&mut *text));
-            Secret { state: SecretState::Present, version, password: Some(password), problem: None }
+            known(SecretState::Present, version, Ok(password))
         }
-        Ok(_) => {
-            let problem = Some(format!("{shown}: key {key:?} is empty"));
-            Secret { state: SecretState::Empty, version, password: None, problem }
-        }
-        Err(why) => {
-            let problem = Some(format!("{shown}: {why}"));
-            Secret { state: SecretState::Unreadable, version, password: None, problem }
-        }
+        Ok(_) => known(SecretState::Empty, version, Err(format!("{shown}: key {key:?} is empty"))),
+        Err(why) => known(SecretState::Unreadable, version, Err(format!("{shown}: {why}"))),
     }
 }
 
 /// A Secret that is not there, or not to be read: no password, and why.
 pub(super) fn absent(state: SecretState, problem: String) -> Secret {
-    Secret { state, version: String::new(), password: None, problem: Some(problem) }
+    known(state, String::new(), Err(problem))
+}
+
+/// A Secret of which nothing is known beyond this: when it was written, and its labels, are added by
+/// those who know them.
+fn known(state: SecretState, version: String, found: Result<Password, String>) -> Secret {
+    let (password, problem) = match found {
+        Ok(password) => (Some(password), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    Secret { state, version, changed_at: None, labels: BTreeMap::new(), password, problem }
 }

@@ -7,6 +7,7 @@
 //!                                                     └──► diagnostics: file:line:column
 //! ```
 
+mod attributes;
 pub mod diagnostics;
 pub mod locations;
 mod names;

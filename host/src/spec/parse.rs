@@ -80,7 +80,8 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
             return Err(explain(&locations, problems));
         }
     };
-    let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
+    let hidden = std::mem::take(&mut stream.comments);
+    let mut reader = Reader { problems: Vec::new(), hidden, text: &document.text };
     let users = reader.document(&stream.documents);
     reader.across(&users);
 
@@ -114,12 +115,14 @@ fn explain(locations: &Locations, mut problems: Vec<Problem>) -> Vec<Diagnostic>
 }
 
 /// Collects problems, and what must not be shown, while the tree is read.
-pub(super) struct Reader {
+pub(super) struct Reader<'t> {
     pub(super) problems: Vec<Problem>,
     pub(super) hidden: Vec<Range<usize>>,
+    /// What is read.
+    pub(super) text: &'t str,
 }
 
-impl Reader {
+impl Reader<'_> {
     pub(super) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
@@ -278,8 +281,10 @@ fn spec(users: &[User<'_>]) -> Spec {
 
 fn role(user: &User<'_>) -> Role {
     let mut role = Role::new(&user.name, Mode::Authoritative, Attributes::USER);
-    role.connection_limit = Some(Limit::Unlimited);
-    role.valid_until = Some(Expiry::Never);
+    role.connection_limit = Some(user.attributes.connection_limit.unwrap_or(Limit::Unlimited));
+    role.valid_until = Some(user.attributes.valid_until.unwrap_or(Expiry::Never));
+    role.comment.clone_from(&user.attributes.comment);
+    role.labels.clone_from(&user.attributes.labels);
     role.memberships = user.roles.iter().map(|(name, _)| Membership::plain(name)).collect();
     role.memberships.sort();
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
@@ -290,6 +295,8 @@ fn role(user: &User<'_>) -> Role {
         key: secret.reference.key.clone(),
         state: SecretState::Missing,
         version: String::new(),
+        changed_at: None,
+        labels: BTreeMap::new(),
         strength: None,
         in_sync: None,
     });

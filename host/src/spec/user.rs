@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::attributes::Attributes;
 use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_name_problem};
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
@@ -13,7 +14,19 @@ use crate::catalog::is_predefined;
 use crate::model::Privileges;
 use crate::secret::SecretRef;
 
-const USER_KEYS: [&str; 7] = ["username", "database", "databases", "roles", "privileges", "secret", "password"];
+const USER_KEYS: [&str; 11] = [
+    "username",
+    "database",
+    "databases",
+    "roles",
+    "privileges",
+    "secret",
+    "password",
+    "labels",
+    "valid_until",
+    "connection_limit",
+    "comment",
+];
 const SECRET_KEYS: [&str; 2] = ["name", "key"];
 /// What a privilege on a database may be called.
 const PRIVILEGES: [(&str, Privileges); 4] = [
@@ -38,6 +51,7 @@ pub(super) struct User<'a> {
     written_privileges: Option<&'a Node>,
     /// `None`: `password: none`.
     pub(super) secret: Option<SecretAt>,
+    pub(super) attributes: Attributes,
 }
 
 /// Where a user's password comes from, and where that is said.
@@ -73,7 +87,7 @@ struct Named {
     at: Range<usize>,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Reads one user. Without a usable name there is none; everything else that is wrong is
     /// reported and left out.
     pub(super) fn user<'a>(&mut self, node: &'a Node, index: usize) -> Option<User<'a>> {
@@ -89,6 +103,7 @@ impl Reader {
         let databases = self.databases(node, &path, &who);
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
+        let attributes = self.attributes(node, &path, &who);
         let secret = self.credential(node, &path, &who, name.as_ref());
         let (name, name_at) = name?;
         Some(User {
@@ -101,6 +116,7 @@ impl Reader {
             privileges,
             written_privileges: node.get("privileges"),
             secret,
+            attributes,
         })
     }
 
@@ -131,7 +147,7 @@ impl Reader {
     }
 
     /// Text, and not something that YAML reads as a number, a boolean or null.
-    fn words<'a>(&mut self, node: &'a Node, path: &str, what: &str) -> Option<&'a str> {
+    pub(super) fn words<'a>(&mut self, node: &'a Node, path: &str, what: &str) -> Option<&'a str> {
         match &node.kind {
             Kind::Text(text) => Some(text),
             Kind::Number | Kind::Bool | Kind::Null => {

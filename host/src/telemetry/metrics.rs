@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use super::summary::{Outcome, Summary};
+use crate::policy::Called;
 
 /// Seconds: from a converged target's few milliseconds to a cycle that sets thousands of passwords.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
@@ -44,6 +45,10 @@ pub struct Metrics {
     stages: HistogramVec,
     policy_calls: HistogramVec,
     policy_fuel: HistogramVec,
+    policy_memory: HistogramVec,
+    policy_refusals: IntCounterVec,
+    chain_loads: IntCounterVec,
+    chain_outdated: IntGauge,
     plan_steps: Histogram,
     changes: IntCounterVec,
     held_plans: IntCounter,
@@ -75,6 +80,8 @@ impl Metrics {
         let seconds = || SECONDS.to_vec();
         // From a hundred thousand instructions to ten thousand million, and from one step to a million.
         let fuel: Vec<f64> = (5..=10).flat_map(|power| [1.0, 3.0].map(|lead| lead * 10_f64.powi(power))).collect();
+        // From a Rust module's 2 MiB to the gibibyte that is the most.
+        let memory: Vec<f64> = (20..=30).map(|power| 2_f64.powi(power)).collect();
         let steps: Vec<f64> = (0..=6).map(|power| 10_f64.powi(power)).collect();
         let metrics = Metrics {
             reconciliations: register!(IntCounter::new(
@@ -129,6 +136,29 @@ impl Metrics {
                 ),
                 &["module", "stage", "outcome"]
             )),
+            policy_memory: register!(HistogramVec::new(
+                histogram(
+                    "postgres_controller_policy_call_memory_bytes",
+                    "The most linear memory that a policy module had in a call",
+                    memory
+                ),
+                &["module", "stage", "outcome"]
+            )),
+            policy_refusals: register!(IntCounterVec::new(
+                Opts::new(
+                    "postgres_controller_policy_refusals_total",
+                    "Specs and plans that a policy stood against, by module and stage; those on trial included"
+                ),
+                &["module", "stage"]
+            )),
+            chain_loads: register!(IntCounterVec::new(
+                Opts::new("postgres_controller_policy_chain_loads_total", "Policy chains that were loaded, by outcome"),
+                &["outcome"]
+            )),
+            chain_outdated: register!(IntGauge::new(
+                "postgres_controller_policy_chain_outdated",
+                "Whether the chain that is configured could not be taken into use: 1 or 0"
+            )),
             plan_steps: register!(Histogram::with_opts(histogram(
                 "postgres_controller_plan_steps",
                 "Steps of a plan that had any",
@@ -180,6 +210,9 @@ impl Metrics {
         for outcome in Outcome::ALL {
             metrics.cycles.with_label_values(&[outcome.label()]);
         }
+        for outcome in ["taken", "refused"] {
+            metrics.chain_loads.with_label_values(&[outcome]);
+        }
         for operation in KUBERNETES_OPERATIONS {
             metrics.kubernetes_errors.with_label_values(&[operation]);
         }
@@ -224,10 +257,23 @@ impl Metrics {
 
     /// Measures a call into a policy module. The names of modules come from the chain, so there
     /// are only a few.
-    pub fn policy_call(&self, module: &str, stage: &str, outcome: &str, duration: Duration, fuel: u64) {
-        let labels = [module, stage, outcome];
-        self.policy_calls.with_label_values(&labels).observe(duration.as_secs_f64());
-        self.policy_fuel.with_label_values(&labels).observe(fuel as f64);
+    pub fn policy_call(&self, called: &Called<'_>) {
+        let labels = [called.module, called.stage.as_str(), called.outcome];
+        self.policy_calls.with_label_values(&labels).observe(called.seconds);
+        self.policy_fuel.with_label_values(&labels).observe(called.fuel as f64);
+        self.policy_memory.with_label_values(&labels).observe(called.memory as f64);
+    }
+
+    /// Counts that a policy stood against a spec or a plan.
+    pub fn policy_refused(&self, module: &str, stage: &str) {
+        self.policy_refusals.with_label_values(&[module, stage]).inc();
+    }
+
+    /// Counts an attempt to take a chain into use, and says whether the one that is configured is in
+    /// force.
+    pub fn chain(&self, taken: bool) {
+        self.chain_loads.with_label_values(&[if taken { "taken" } else { "refused" }]).inc();
+        self.chain_outdated.set(i64::from(!taken));
     }
 
     /// Measures a plan that has steps.
@@ -322,7 +368,14 @@ mod tests {
         let summary =
             Summary { errors: 1, duration: Duration::from_millis(20), ..Summary::new(Outcome::Applied, &counts) };
         metrics.cycle(&summary, UNIX_EPOCH + Duration::from_millis(1_700_000_000_500));
-        metrics.policy_call("standard", "plan", "ok", Duration::from_millis(3), 2_000_000);
+        metrics.policy_call(&Called {
+            module: "standard",
+            stage: crate::policy::Stage::Plan,
+            seconds: 0.003,
+            fuel: 2_000_000,
+            memory: 2 << 20,
+            outcome: "ok",
+        });
         metrics.managed(3, 1);
         let text = metrics.render();
         for line in [

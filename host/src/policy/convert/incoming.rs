@@ -165,7 +165,7 @@ fn role(role: wit::RoleResult) -> Result<model::Role, Failure> {
         settings,
         grants,
         has_password: role.has_password,
-        credential: role.credential.map(credential),
+        credential: role.credential.map(credential).transpose()?,
         labels: labels(role.labels)?,
         path: role.path,
     })
@@ -252,8 +252,8 @@ fn grant(grant: wit::GrantResult) -> model::Grant {
     }
 }
 
-fn credential(credential: wit::CredentialResult) -> model::Credential {
-    model::Credential {
+fn credential(credential: wit::CredentialResult) -> Result<model::Credential, Failure> {
+    Ok(model::Credential {
         secret: credential.secret,
         key: credential.key,
         state: match credential.state {
@@ -263,9 +263,11 @@ fn credential(credential: wit::CredentialResult) -> model::Credential {
             wit::SecretState::Unreadable => model::SecretState::Unreadable,
         },
         version: credential.version,
+        changed_at: credential.changed_at,
+        labels: labels(credential.labels)?,
         strength: credential.strength,
         in_sync: credential.in_sync,
-    }
+    })
 }
 
 fn limit(limit: wit::Limit) -> model::Limit {

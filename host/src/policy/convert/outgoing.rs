@@ -26,6 +26,8 @@ impl<'a> Lists<'a> {
         self.memberships.extend(role.memberships.iter().map(membership));
         self.settings.extend(role.settings.iter().map(setting));
         self.grants.extend(role.grants.iter().map(grant));
+        // In the order in which `Reader::role` hands them out.
+        self.labels.extend(role.credential.iter().flat_map(|credential| labels(&credential.labels)));
         self.labels.extend(labels(&role.labels));
     }
 
@@ -159,9 +161,27 @@ impl<'a> Reader<'a> {
             settings: next(&mut self.settings, role.settings.len()),
             grants: next(&mut self.grants, role.grants.len()),
             has_password: role.has_password,
-            credential: role.credential.as_ref().map(credential),
+            credential: role.credential.as_ref().map(|credential| self.credential(credential)),
             labels: next(&mut self.labels, role.labels.len()),
             path: &role.path,
+        }
+    }
+
+    fn credential(&mut self, credential: &'a model::Credential) -> wit::CredentialParam<'a> {
+        wit::CredentialParam {
+            secret: &credential.secret,
+            key: &credential.key,
+            state: match credential.state {
+                model::SecretState::Present => wit::SecretState::Present,
+                model::SecretState::Missing => wit::SecretState::Missing,
+                model::SecretState::Empty => wit::SecretState::Empty,
+                model::SecretState::Unreadable => wit::SecretState::Unreadable,
+            },
+            version: &credential.version,
+            changed_at: credential.changed_at,
+            labels: next(&mut self.labels, credential.labels.len()),
+            strength: credential.strength,
+            in_sync: credential.in_sync,
         }
     }
 
@@ -208,13 +228,18 @@ impl<'a> Reader<'a> {
 }
 
 /// What of the context a module sees: the time only as exactly as it asked for.
+/// The time as a module sees it that asked for this step, in seconds.
+pub(in crate::policy) fn rounded(now: i64, step: u32) -> i64 {
+    now - now.rem_euclid(i64::from(step.max(1)))
+}
+
 pub(in crate::policy) fn context<'a>(
     context: &'a Context,
     labels: &'a [wit::LabelParam<'a>],
     clock_step: Option<u32>,
 ) -> wit::Context<'a> {
     wit::Context {
-        now: clock_step.map(|step| context.now - context.now.rem_euclid(i64::from(step.max(1)))),
+        now: clock_step.map(|step| rounded(context.now, step)),
         target: &context.target,
         server_version: context.server_version,
         dry_run: context.dry_run,
@@ -260,22 +285,6 @@ fn grant(grant: &model::Grant) -> wit::GrantParam<'_> {
         on: object(&grant.on),
         privileges: privileges(grant.privileges),
         grantable: privileges(grant.grantable),
-    }
-}
-
-fn credential(credential: &model::Credential) -> wit::CredentialParam<'_> {
-    wit::CredentialParam {
-        secret: &credential.secret,
-        key: &credential.key,
-        state: match credential.state {
-            model::SecretState::Present => wit::SecretState::Present,
-            model::SecretState::Missing => wit::SecretState::Missing,
-            model::SecretState::Empty => wit::SecretState::Empty,
-            model::SecretState::Unreadable => wit::SecretState::Unreadable,
-        },
-        version: &credential.version,
-        strength: credential.strength,
-        in_sync: credential.in_sync,
     }
 }
 

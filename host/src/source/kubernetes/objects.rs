@@ -8,12 +8,15 @@ use zeroize::Zeroizing;
 use super::follow;
 use crate::model::SecretState;
 use crate::secret::Secret;
-use crate::source::{Declaration, Directives, Revision, SourceError, USERS_KEY, value};
+use crate::source::{Declaration, Directives, POLICIES_KEY, Revision, SourceError, USERS_KEY, value};
 use crate::spec::Document;
 
 /// What is kept of a Secret. Its values are wiped when it goes.
 pub(super) struct Kept {
     version: String,
+    labels: BTreeMap<String, String>,
+    /// When each key was last written, in Unix seconds.
+    changed_at: BTreeMap<String, i64>,
     data: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
@@ -45,8 +48,12 @@ pub(super) fn declaration(configmap: &ConfigMap, namespace: &str, name: &str) ->
     };
     let annotations = configmap.metadata.annotations.as_ref();
     let metadata = &configmap.metadata;
+    let policies = configmap.data.as_ref().and_then(|data| data.get(POLICIES_KEY));
+    let binary = configmap.binary_data.iter().flatten().filter(|(key, _)| *key != USERS_KEY);
     Ok(Declaration {
         document: Document::plain(file, text),
+        policies: policies.map(|text| Document::plain(format!("configmap/{name}#{POLICIES_KEY}"), text.clone())),
+        modules: binary.map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect(),
         directives: Directives::read(|key| annotations?.get(key).map(String::as_str)),
         revision: Some(Revision {
             uid: metadata.uid.clone().unwrap_or_default(),
@@ -58,14 +65,16 @@ pub(super) fn declaration(configmap: &ConfigMap, namespace: &str, name: &str) ->
 impl Kept {
     pub(super) fn new(secret: SecretObject) -> Kept {
         let version = follow::version(&secret);
+        let changed_at = changed_at(&secret);
+        let labels = secret.metadata.labels.unwrap_or_default();
         let data = secret.data.into_iter().flatten().map(|(key, bytes)| (key, Zeroizing::new(bytes.0)));
-        Kept { version, data: data.collect() }
+        Kept { version, labels, changed_at, data: data.collect() }
     }
 
     /// What it holds under a key.
     pub(super) fn read(&self, name: &str, key: &str) -> Secret {
         let shown = format!("Secret {name:?}");
-        match self.data.get(key) {
+        let found = match self.data.get(key) {
             Some(bytes) => {
                 let found = value::text(bytes.to_vec()).map(Some).map_err(|why| format!("key {key:?} {why}"));
                 value::secret(&shown, key, self.version.clone(), found)
@@ -74,8 +83,28 @@ impl Kept {
                 version: self.version.clone(),
                 ..value::absent(SecretState::Missing, format!("{shown} has no key {key:?}"))
             },
+        };
+        Secret { changed_at: self.changed_at.get(key).copied(), labels: self.labels.clone(), ..found }
+    }
+}
+
+/// When each key was last written. The server notes which field was last written by whom, and when
+/// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>). A writer's
+/// time moves with whatever it writes, so a key may be older than this, never younger. Where nobody is
+/// noted, it is as old as the object.
+fn changed_at(secret: &SecretObject) -> BTreeMap<String, i64> {
+    let created = secret.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    let mut written: BTreeMap<String, i64> = BTreeMap::new();
+    for entry in secret.metadata.managed_fields.iter().flatten() {
+        let (Some(time), Some(fields)) = (&entry.time, &entry.fields_v1) else { continue };
+        let Some(data) = fields.0.get("f:data").and_then(|data| data.as_object()) else { continue };
+        for key in data.keys().filter_map(|field| field.strip_prefix("f:")) {
+            let newest = written.entry(key.to_owned()).or_insert(i64::MIN);
+            *newest = (*newest).max(time.0.as_second());
         }
     }
+    let keys = secret.data.iter().flat_map(BTreeMap::keys);
+    keys.filter_map(|key| Some((key.clone(), written.get(key).copied().or(created)?))).collect()
 }
 
 #[cfg(test)]

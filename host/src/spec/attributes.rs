@@ -1,0 +1,128 @@
+//! What a user may say of itself beyond name, access and password: labels, an end, a limit of
+//! sessions, a comment. Each is optional, and absent means what it always meant.
+
+use std::collections::BTreeMap;
+
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
+
+use super::parse::Reader;
+use super::yaml::{self, Entry, Kind, Node, Problem};
+use crate::model::{Expiry, Limit};
+
+/// Bytes of a label's key and of its value, as Kubernetes has them.
+const MAX_LABEL: usize = 63;
+/// PostgreSQL counts sessions in 32 bits, with a sign.
+const MAX_SESSIONS: u32 = i32::MAX as u32;
+
+/// As read; good if no problem was reported.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attributes {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) valid_until: Option<Expiry>,
+    pub(super) connection_limit: Option<Limit>,
+    pub(super) comment: Option<String>,
+}
+
+impl Reader<'_> {
+    pub(super) fn attributes(&mut self, user: &Node, path: &str, who: &str) -> Attributes {
+        Attributes {
+            labels: user
+                .get("labels")
+                .map(|node| self.labels(node, &format!("{path}/labels"), who))
+                .unwrap_or_default(),
+            valid_until: user
+                .get("valid_until")
+                .and_then(|node| self.valid_until(node, &format!("{path}/valid_until"), who)),
+            connection_limit: user
+                .get("connection_limit")
+                .and_then(|node| self.connection_limit(node, &format!("{path}/connection_limit"), who)),
+            comment: user.get("comment").and_then(|node| self.comment(node, &format!("{path}/comment"), who)),
+        }
+    }
+
+    fn labels(&mut self, node: &Node, path: &str, who: &str) -> BTreeMap<String, String> {
+        let Kind::Mapping(entries) = &node.kind else {
+            self.wrong_type(node, path, &format!("`labels` of {who}"), "a mapping such as `{team: payments}`");
+            return BTreeMap::new();
+        };
+        let mut labels = BTreeMap::new();
+        for Entry { key, value } in entries {
+            let path = format!("{path}/{}", yaml::escape(&key.text));
+            let fits = |text: &str| text.len() <= MAX_LABEL && !text.chars().any(char::is_control);
+            if key.text.is_empty() || !fits(&key.text) {
+                let message =
+                    format!("{:?} cannot be the key of a label: it needs 1 to 63 bytes on one line", key.text);
+                self.report(Problem::new(key.start..key.end, "invalid-label", path, message));
+                continue;
+            }
+            let Some(text) = self.words(value, &path, &format!("the label {:?}", key.text)) else { continue };
+            if !fits(text) {
+                let message =
+                    format!("the label {:?} of {who} needs a value of at most 63 bytes on one line", key.text);
+                self.report(Problem::new(value.range(), "invalid-label", path, message));
+                continue;
+            }
+            labels.insert(key.text.clone(), text.to_owned());
+        }
+        labels
+    }
+
+    fn valid_until(&mut self, node: &Node, path: &str, who: &str) -> Option<Expiry> {
+        let text = match &node.kind {
+            Kind::Text(text) => text.trim(),
+            _ => {
+                let what = format!("`valid_until` of {who}");
+                self.wrong_type(
+                    node,
+                    path,
+                    &what,
+                    "`never`, a date such as 2027-01-31, or a time such as 2027-01-31T18:00:00Z",
+                );
+                return None;
+            }
+        };
+        if text == "never" {
+            return Some(Expiry::Never);
+        }
+        let date =
+            Date::parse(text, format_description!("[year]-[month]-[day]")).map(|date| date.midnight().assume_utc());
+        match date.or_else(|_| OffsetDateTime::parse(text, &Rfc3339)) {
+            Ok(moment) => Some(Expiry::At(moment.unix_timestamp())),
+            Err(_) => {
+                let message = format!("`valid_until` of {who} is no point in time: {text:?}");
+                let help = "write `never`, a date such as 2027-01-31 (it ends as that day begins, in UTC), or a time such \
+                            as 2027-01-31T18:00:00Z";
+                self.report(Problem::new(node.range(), "invalid-time", path.to_owned(), message).help(help));
+                None
+            }
+        }
+    }
+
+    fn connection_limit(&mut self, node: &Node, path: &str, who: &str) -> Option<Limit> {
+        if node.text() == Some("unlimited") {
+            return Some(Limit::Unlimited);
+        }
+        let number = matches!(node.kind, Kind::Number).then(|| self.text.get(node.range())).flatten();
+        match number.and_then(|text| text.trim().parse().ok()) {
+            Some(most) if most <= MAX_SESSIONS => Some(Limit::AtMost(most)),
+            _ => {
+                let message = format!("`connection_limit` of {who} must be a number of sessions, or `unlimited`");
+                let help = format!("0 to {MAX_SESSIONS}; 0 lets nobody in");
+                self.report(Problem::new(node.range(), "invalid-limit", path.to_owned(), message).help(help));
+                None
+            }
+        }
+    }
+
+    fn comment(&mut self, node: &Node, path: &str, who: &str) -> Option<String> {
+        let text = self.words(node, path, &format!("`comment` of {who}"))?;
+        if text.contains('\0') {
+            let message = format!("`comment` of {who} holds a NUL character, which PostgreSQL does not store");
+            self.report(Problem::new(node.range(), "invalid-comment", path.to_owned(), message));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+}
