@@ -76,6 +76,13 @@ export interface Credential {
     state: SecretState;
     /** The Secret's version, opaque; changes whenever the Secret is written. */
     version: string;
+    /**
+     * When the key was last written, in Unix seconds, as far as the source knows: who last wrote
+     * it in the cluster, or the file's modification time. `none`: unknown.
+     */
+    changedAt?: number | null;
+    /** The labels of the Secret, sorted by key. */
+    labels: Label[];
     /** Estimated strength, 0 (guessed at once) to 4 (strong); `none`: not estimated. */
     strength?: number | null;
     /** Does the server hold this password? `none`: the role does not exist yet. */

@@ -48,6 +48,8 @@ export const shapes = {
             key: 'string',
             state: 'SecretState',
             version: 'string',
+            changedAt: { option: 's64' },
+            labels: { list: 'Label' },
             strength: { option: 'u8' },
             inSync: { option: 'bool' },
         },

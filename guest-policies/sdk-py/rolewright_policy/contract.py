@@ -116,6 +116,11 @@ class Credential:
     state: SecretState
     # The Secret's version, opaque; changes whenever the Secret is written.
     version: str
+    # When the key was last written, in Unix seconds, as far as the source knows: who last wrote
+    # it in the cluster, or the file's modification time. `none`: unknown.
+    changed_at: int | None = None
+    # The labels of the Secret, sorted by key.
+    labels: list[Label] = field(default_factory=list)
     # Estimated strength, 0 (guessed at once) to 4 (strong); `none`: not estimated.
     strength: int | None = None
     # Does the server hold this password? `none`: the role does not exist yet.
