@@ -24,7 +24,7 @@ const settingsSchema = `{
   "type": "object",
   "additionalProperties": false,
   "properties": {
-    "prefixes": {"type": "array", "items": {"type": "string", "minLength": 1}},
+    "prefixes": {"type": "array", "items": {"type": "string"}},
     "allowed-characters": {"type": "string"},
     "exceptions": {"type": "array", "items": {"type": "string"}}
   }
