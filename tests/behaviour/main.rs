@@ -33,6 +33,8 @@ mod outputs;
 mod passwords;
 mod permission_denied;
 mod planner_replaced;
+mod policy_chain;
+mod policy_kit;
 mod protected_roles;
 mod registry;
 mod rehearse;

@@ -1,13 +1,18 @@
 //! The command line: subcommands, their flags, and how the environment joins in. What a command
 //! does is written in a file of its own; the settings that they share live in `config`.
 
+mod policy;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
+pub use self::policy::{
+    AnswerFormat, BenchArgs, BuildArgs, CheckArgs, NewArgs, PolicyArgs, PolicyCommand, RunArgs as PolicyRunArgs,
+    TestArgs, TextFormat,
+};
 pub use super::registry::{PullArgs, PushArgs};
 use crate::config::{Environment, Options, Place, values};
 
@@ -32,7 +37,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Say how the controller in the cluster stands
     Status(StatusArgs),
-    /// Look at policy modules
+    /// Write, build, test and look at policies
     Policy(PolicyArgs),
     /// Print a completion script for a shell
     Completions {
@@ -126,28 +131,6 @@ pub enum StatusFormat {
     Json,
 }
 
-/// `rolewright policy`.
-#[derive(Debug, Clone, Args)]
-pub struct PolicyArgs {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub command: PolicyCommand,
-}
-
-/// The commands about policies.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PolicyCommand {
-    /// Name, version, stages, WIT version, imports, digest and size, without trusting the module
-    Inspect {
-        /// A WebAssembly component
-        file: PathBuf,
-    },
-    /// Put a module into a registry, and print the reference to name it by in a chain
-    Push(PushArgs),
-    /// Get a module out of a registry
-    Pull(PullArgs),
-}
-
 const STATUS_HELP: &str = "\
 Exit codes: 0, PostgreSQL is as declared; 1, it is not, or nobody can tell; 3, a plan waits for approval.
 Each option with a name in capitals is also the environment variable of that name; the flag wins.";
@@ -234,6 +217,7 @@ fn map_arguments(parser: Parser, change: &dyn Fn(clap::Arg) -> clap::Arg) -> Par
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;

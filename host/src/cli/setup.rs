@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::logs::{self, Format, Stream};
 
 /// The policy that is used where no chain is configured, built from `guest-policies/standard`.
-static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
+pub(super) static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
 
 /// Two threads: one that waits for the server while another computes.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -185,20 +185,22 @@ fn foreign_version(engine: &Engine, component: &Component) -> Option<String> {
     versions.find(|version| !version.starts_with("0.1.")).map(|version| printable(version, MAX_VERSION))
 }
 
+/// Whether the host gives what a component imports under this name.
+pub(super) fn is_given(name: &str, wasi: Wasi) -> bool {
+    if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
+        return true;
+    }
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    IMPORTS.contains(&interface) && version.starts_with("0.1.")
+}
+
 /// Finds what a component exports, and gives it what it imports.
 pub(super) fn link(engine: &Engine, component: &Component, wasi: Wasi) -> Result<Linked, LoadError> {
     // First: with another version of the contract, whatever else is odd follows from it.
     if let Some(module) = foreign_version(engine, component) {
         return Err(LoadError::Version { module });
     }
-    let known = |name: &str| {
-        if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
-            return true;
-        }
-        let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-        IMPORTS.contains(&interface) && version.starts_with("0.1.")
-    };
-    if let Some(import) = imports(engine, component).into_iter().find(|name| !known(name)) {
+    if let Some(import) = imports(engine, component).into_iter().find(|name| !is_given(name, wasi)) {
         return Err(LoadError::Import { import: printable(&import, 200) });
     }
     let mut linker = call::linker(engine).map_err(|error| LoadError::Compile(format!("{error:#}")))?;

@@ -24,7 +24,7 @@ const SETTINGS_SCHEMA: &str = r#"{
   "type": "object",
   "additionalProperties": false,
   "properties": {
-    "prefixes": {"type": "array", "items": {"type": "string", "minLength": 1}},
+    "prefixes": {"type": "array", "items": {"type": "string"}},
     "allowed-characters": {"type": "string"},
     "exceptions": {"type": "array", "items": {"type": "string"}}
   }
@@ -56,14 +56,14 @@ impl Validate for Naming {
                 && !settings.prefixes.iter().any(|prefix| user.name.starts_with(prefix.as_str()))
             {
                 findings.push(
-                    Finding::error("name-prefix", &user.path, format!("{:?} begins with no allowed prefix", user.name))
+                    Finding::error("name-prefix", &user.path, format!("\"{}\" begins with no allowed prefix", user.name))
                         .help(format!("begin the name with one of: {}", settings.prefixes.join(", "))),
                 );
             }
             let allowed = &settings.allowed_characters;
             if let Some(other) = user.name.chars().find(|c| !allowed.is_empty() && !allowed.contains(*c)) {
                 findings.push(
-                    Finding::error("name-characters", &user.path, format!("{:?} contains {other:?}", user.name))
+                    Finding::error("name-characters", &user.path, format!("\"{}\" contains '{other}'", user.name))
                         .help(format!("use only these characters: {allowed}")),
                 );
             }

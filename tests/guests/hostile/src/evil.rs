@@ -6,12 +6,13 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rolewright_policy::{
-    Attributes, Catalog, Change, Edge, Finding, Grant, Membership, Mode, Removal, Risk, Role, RoleGrant, RolePatch,
-    Spec, Standing, Step, log,
+    Attributes, Catalog, Change, Edge, Expiry, Finding, Grant, Membership, Mode, Object, Removal, Risk, Role,
+    RoleGrant, RolePatch, Spec, Standing, Step, log,
 };
 use serde::Deserialize;
 
-/// What to do wrong. The first group works in every stage; the second is about plans, and in other stages does nothing.
+/// What to do wrong. The first group works in every stage; the second goes wrong on some specs only; the third is about
+/// plans, and in other stages does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evil {
@@ -40,6 +41,25 @@ pub enum Evil {
     /// Another answer each time, as far as it can: from what earlier calls left behind, from where things lie in memory,
     /// and from what lies in memory that nobody wrote to.
     Moody,
+
+    /// Traps where nothing is declared.
+    TrapOnNothing,
+    /// Traps on a name with quotes.
+    TrapOnQuotes,
+    /// Traps on a role that may do everything.
+    TrapOnPowers,
+    /// Traps on a privilege on a foreign server.
+    TrapOnObject,
+    /// Traps on a password that has never been valid.
+    TrapOnExpiry,
+    /// Traps on a pointer with escapes.
+    TrapOnPointer,
+    /// Compares every role with every other.
+    Quadratic,
+    /// Finds fault with whoever is first in the file.
+    FirstInFile,
+    /// Finds fault with a user that is not in the file.
+    LostPath,
 
     /// Drops the role `postgres`.
     DropPostgres,
@@ -82,6 +102,7 @@ impl Evil {
     /// What it answers as a validator.
     pub fn findings(self, spec: &Spec) -> Result<Vec<Finding>, String> {
         self.act()?;
+        self.stumble(spec);
         Ok(match self {
             Evil::HugeStrings => vec![Finding::warning("huge", "", "x".repeat(32 << 20))],
             Evil::BadPaths => vec![
@@ -91,8 +112,36 @@ impl Evil {
             Evil::InvalidUtf8 => vec![Finding::warning("not-utf-8", "", not_utf8())],
             Evil::Moody => vec![Finding::info("mood", "", mood())],
             Evil::MillionSteps => (0..1_000_000).map(|n| Finding::info("many", "", n.to_string())).collect(),
+            Evil::FirstInFile => {
+                let first = spec.roles.iter().filter(|role| role.path == "/users/0");
+                first.map(|role| Finding::info("first", &role.path, "somebody has to be the first")).collect()
+            }
+            Evil::LostPath if !spec.roles.is_empty() => vec![Finding::info("lost", "/users/99999", "who is that?")],
             _ => rolewright_standard::findings(spec),
         })
+    }
+
+    /// What only some inputs bring about.
+    fn stumble(self, spec: &Spec) {
+        let mut roles = spec.roles.iter();
+        let trips = match self {
+            Evil::TrapOnNothing => spec.roles.is_empty(),
+            Evil::TrapOnQuotes => roles.any(|role| role.name.contains('"')),
+            Evil::TrapOnPowers => roles.any(|role| role.attributes == Attributes::all()),
+            Evil::TrapOnObject => {
+                roles.any(|role| role.grants.iter().any(|grant| matches!(grant.on, Object::ForeignServer(_))))
+            }
+            Evil::TrapOnExpiry => roles.any(|role| role.valid_until == Some(Expiry::At(i64::MIN))),
+            Evil::TrapOnPointer => roles.any(|role| role.path.contains("~1")),
+            Evil::Quadratic => {
+                let same = |role: &Role| spec.roles.iter().filter(|other| black_box(&other.name) == &role.name).count();
+                roles.map(same).sum::<usize>() > spec.roles.len()
+            }
+            _ => false,
+        };
+        if trips {
+            trap();
+        }
     }
 
     /// What it makes of the right steps.
@@ -182,7 +231,16 @@ impl Evil {
             | Evil::Trap
             | Evil::AllocThenTrap
             | Evil::GarbageLog
-            | Evil::WrongError => {}
+            | Evil::WrongError
+            | Evil::TrapOnNothing
+            | Evil::TrapOnQuotes
+            | Evil::TrapOnPowers
+            | Evil::TrapOnObject
+            | Evil::TrapOnExpiry
+            | Evil::TrapOnPointer
+            | Evil::Quadratic
+            | Evil::FirstInFile
+            | Evil::LostPath => {}
         }
         Ok(steps)
     }

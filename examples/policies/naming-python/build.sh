@@ -1,0 +1,13 @@
+#!/bin/sh
+# Builds dist/naming-python.wasm. componentize-py is taken from the PATH; where it is not there, the version of
+# requirements.txt is installed into .venv, once.
+set -eu
+cd "$(dirname "$0")"
+if ! command -v componentize-py >/dev/null; then
+    [ -x .venv/bin/componentize-py ] || { python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt; }
+    PATH=$PWD/.venv/bin:$PATH
+fi
+mkdir -p dist
+# -s: the component imports nothing of WASI.
+componentize-py -q -d ../../../wit -w validator componentize rolewright_policy.component \
+    -p . -p ../../../guest-policies/sdk-py -s -o dist/naming-python.wasm

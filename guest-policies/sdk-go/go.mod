@@ -1,0 +1,3 @@
+module rolewright/policy
+
+go 1.24
