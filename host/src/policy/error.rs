@@ -97,9 +97,9 @@ pub enum LoadError {
     )]
     FunctionTooLarge {
         /// Bytes of the function.
-        size: usize,
+        size: u64,
         /// Bytes that it may have.
-        limit: usize,
+        limit: u64,
     },
     /// It wants more of the world than `log`.
     #[error("{}", missing_import(import))]

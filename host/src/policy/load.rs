@@ -25,7 +25,7 @@ use crate::model::Finding;
 const MAX_BYTES: u64 = 128 << 20;
 /// Bytes of one function. The compiler takes some 170 times that in memory: a function of 7 MB takes more than a pod has.
 /// The largest in interpreters, their main loops, have a few hundred thousand.
-const MAX_FUNCTION: usize = 1 << 20;
+const MAX_FUNCTION: u64 = 1 << 20;
 /// Bytes of a version, as semantic versions go.
 const MAX_VERSION: usize = 64;
 /// Bytes of a one-sentence summary.
@@ -144,10 +144,10 @@ fn not_a_component(bytes: &[u8]) -> Option<NotAComponent> {
 
 /// Bytes of the largest function in any of a component's modules; `None` where there is none, or where the rest cannot be
 /// read, of which the compiler will complain.
-fn largest_function(bytes: &[u8]) -> Option<usize> {
+fn largest_function(bytes: &[u8]) -> Option<u64> {
     let payloads = wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok);
     let sizes = payloads.filter_map(|payload| match payload {
-        wasmparser::Payload::CodeSectionEntry(body) => Some(body.range().len()),
+        wasmparser::Payload::CodeSectionEntry(body) => Some(body.range().end - body.range().start),
         _ => None,
     });
     sizes.max()
