@@ -23,7 +23,7 @@ registry=$(command -v docker-registry || true)
 if [[ -z $registry ]]; then
     registry=$cache/registry/docker-registry
     if [[ ! -x $registry ]]; then
-        command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
+        { command -v dpkg && command -v apt-get; } >/dev/null ||
             fail "docker-registry is missing, and this is no Debian to fetch it from. Build it from
   github.com/distribution/distribution (cmd/registry), and put it on PATH as docker-registry."
         say "fetching Debian's package docker-registry"

@@ -390,3 +390,32 @@ fn a_module_that_calls_itself_what_it_is_not_is_known_by_its_name_in_the_chain()
     let chain = json!({ "policies": [{ "name": "evil-one", "module": file, "settings": settings }] }).to_string();
     world.withstands("a lie about its name", &chain).says("policy `evil-one`");
 }
+
+#[test]
+fn a_module_that_is_made_to_exhaust_the_compiler_is_not_compiled() {
+    let world = World::new();
+    // One function of 2 MiB. Numbers are LEB128, as WebAssembly has them.
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (number & 0x7f) as u8;
+            number >>= 7;
+            if number == 0 {
+                bytes.push(low);
+                return bytes;
+            }
+            bytes.push(low | 0x80);
+        }
+    };
+    let section = |id: u8, content: &[u8]| [&[id][..], &number(content.len()), content].concat();
+    let nops = vec![1; 2 << 20];
+    let body = [&[0][..], &nops, &[0x0b]].concat();
+    let code = [&[1][..], &number(body.len()), &body].concat();
+    let module =
+        [b"\0asm\x01\0\0\0".as_slice(), &section(1, b"\x01\x60\0\0"), &section(3, &[1, 0]), &section(10, &code)];
+    let component = [b"\0asm\x0d\0\x01\0".as_slice(), &section(1, &module.concat())].concat();
+    let file = world.manifests.path().join("bomb.wasm");
+    fs::write(&file, component).unwrap();
+    let chain = json!({ "policies": [{ "name": "evil-one", "module": file }] }).to_string();
+    world.withstands("a function of 2 MiB", &chain).says("2097154 bytes").says("compiler");
+}

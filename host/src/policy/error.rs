@@ -91,6 +91,16 @@ pub enum LoadError {
     /// Neither valid nor supported.
     #[error("it is no valid WebAssembly component: {0}; build it again with current tools")]
     Compile(String),
+    /// Its compilation would take more memory than there is.
+    #[error(
+        "one of its functions has {size} bytes, more than the {limit} that one may have: the compiler would take too much memory"
+    )]
+    FunctionTooLarge {
+        /// Bytes of the function.
+        size: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
     /// It wants more of the world than `log`.
     #[error("{}", missing_import(import))]
     Import {

@@ -23,6 +23,9 @@ use crate::model::Finding;
 
 /// A policy in Python has 18 MB.
 const MAX_BYTES: u64 = 128 << 20;
+/// Bytes of one function. The compiler takes some 170 times that in memory: a function of 7 MB takes more than a pod has.
+/// The largest in interpreters, their main loops, have a few hundred thousand.
+const MAX_FUNCTION: u64 = 1 << 20;
 /// Bytes of a version, as semantic versions go.
 const MAX_VERSION: usize = 64;
 /// Bytes of a one-sentence summary.
@@ -111,6 +114,9 @@ pub(super) fn compile(runtime: &Runtime, bytes: &[u8], sha256: &str) -> Result<C
     if let Some(component) = &*slot {
         return Ok(component.clone());
     }
+    if let Some(size) = largest_function(bytes).filter(|size| *size > MAX_FUNCTION) {
+        return Err(LoadError::FunctionTooLarge { size, limit: MAX_FUNCTION });
+    }
     let compiled = match &runtime.cache {
         Some(cache) => cache.component(&runtime.engine, bytes, sha256),
         None => Component::from_binary(&runtime.engine, bytes).map(|component| (component, Found::Unused(None))),
@@ -134,6 +140,17 @@ fn not_a_component(bytes: &[u8]) -> Option<NotAComponent> {
         _ if bytes.trim_ascii_start().starts_with(b"(") => Some(NotAComponent::Text),
         _ => Some(NotAComponent::Unknown),
     }
+}
+
+/// Bytes of the largest function in any of a component's modules; `None` where there is none, or where the rest cannot be
+/// read, of which the compiler will complain.
+fn largest_function(bytes: &[u8]) -> Option<u64> {
+    let payloads = wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let sizes = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::CodeSectionEntry(body) => Some(body.range().end - body.range().start),
+        _ => None,
+    });
+    sizes.max()
 }
 
 /// What a component imports beside types: the names of interfaces and of functions by themselves.
