@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::modules::Modules;
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Called, Limits, LogLevel, Observer, Runtime, Stage};
+use crate::policy::{Called, Document, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
@@ -76,6 +76,10 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         state_file: config.state_file.clone(),
         dry_run: config.dry_run,
     };
+    if let Some(path) = &config.policies {
+        // Said at once rather than in the first cycle. What it names is looked for then, and may come later.
+        Document::read(path)?;
+    }
     let policies = Policies::new(
         runtime,
         config.policies.clone(),
