@@ -1,5 +1,5 @@
-//! Compiles the built-in policy from `guest-policies/standard`, so that it ships inside the binary
-//! and is never committed as one; and lists the files that `rolewright policy new` writes, so that
+//! Compiles the policies that ship from `guest-policies/`, so that they are inside the binary and
+//! never committed as modules; and lists the files that `rolewright policy new` writes, so that
 //! they ship too.
 
 use std::collections::BTreeMap;
@@ -12,20 +12,45 @@ use std::process::ExitCode;
 /// What is made by tools, and no part of a source.
 const MADE: [&str; 7] = ["target", "node_modules", "__pycache__", "dist", "build", ".venv", "Cargo.lock"];
 
+/// The policies that a chain calls `builtin:NAME`, by their directories.
+const POLICIES: [&str; 10] = [
+    "blast-radius",
+    "change-window",
+    "credential-age",
+    "expiry",
+    "naming",
+    "ownership",
+    "password-strength",
+    "privilege-ceiling",
+    "role-catalog",
+    "standard",
+];
+
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let guests = root.join("guest-policies");
-    let standard = guests.join("standard");
-    rolewright_guest_build::rerun_if_changed([root.join("wit"), guests.join("sdk"), standard.clone()]);
+    rolewright_guest_build::rerun_if_changed([root.join("wit"), guests.join("sdk")]);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
-    match rolewright_guest_build::build(&standard, &out) {
-        Ok(component) => {
-            println!("cargo:rustc-env=ROLEWRIGHT_STANDARD_POLICY={}", component.display());
+    let mut policies = Vec::new();
+    for name in POLICIES {
+        let package = guests.join(name);
+        rolewright_guest_build::rerun_if_changed(
+            ["Cargo.toml", "src", "settings.schema.json"]
+                .map(|it| package.join(it))
+                .into_iter()
+                .filter(|it| it.exists()),
+        );
+        match rolewright_guest_build::build(&package, &out) {
+            Ok(component) => policies.push((name, component)),
+            Err(error) => {
+                eprintln!("the built-in policy {name} could not be built: {error}");
+                return ExitCode::FAILURE;
+            }
         }
-        Err(error) => {
-            eprintln!("the built-in policy could not be built: {error}");
-            return ExitCode::FAILURE;
-        }
+    }
+    if let Err(error) = builtins(&policies, &out.join("builtins.rs")) {
+        eprintln!("the built-in policies could not be listed: {error}");
+        return ExitCode::FAILURE;
     }
     match sources(&root).and_then(|files| list(&files, &out.join("sources.rs"))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,6 +59,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An expression for `include!`: each policy's name and component. The one that every chain without a document
+/// consists of is named by a variable as well.
+fn builtins(policies: &[(&str, PathBuf)], out: &Path) -> io::Result<()> {
+    let mut text = String::from("&[\n");
+    for (name, component) in policies {
+        let component = component.display().to_string();
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "({name:?}, include_bytes!({component:?})),");
+        if *name == "standard" {
+            println!("cargo:rustc-env=ROLEWRIGHT_STANDARD_POLICY={component}");
+        }
+    }
+    text.push_str("]\n");
+    fs::write(out, text)
 }
 
 /// The contract, the templates, and the packages that templates take into a project; by their path

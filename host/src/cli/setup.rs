@@ -20,8 +20,13 @@ use crate::source::{Directory, Kubernetes, SecretScope, Source};
 use crate::telemetry::Metrics;
 use crate::telemetry::logs::{self, Format, Stream};
 
-/// The policy that is used where no chain is configured, built from `guest-policies/standard`.
-pub(super) static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
+/// The policies that ship, by the names that chains call them by (`builtin:NAME`).
+static BUILTINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// An engine that knows the policies that ship. None is compiled before a chain names it.
+pub(super) fn with_builtins(runtime: Runtime) -> Runtime {
+    BUILTINS.iter().fold(runtime, |runtime, (name, component)| runtime.with_builtin(name, component))
+}
 
 /// Two threads: one that waits for the server while another computes.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -127,7 +132,7 @@ async fn source(
 
 /// The engine with the built-in policy, and compiled modules kept where the configuration says.
 pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<Runtime> {
-    Ok(Runtime::new(limits, config.cache_dir.clone())?.with_builtin("standard", STANDARD))
+    Ok(with_builtins(Runtime::new(limits, config.cache_dir.clone())?))
 }
 
 /// Passes on what happens in policies to metrics and log.

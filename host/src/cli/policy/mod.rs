@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::args::PolicyCommand;
 use super::registry;
-use super::setup::{self, STANDARD};
+use super::setup;
 use crate::policy::kit::{self, Cost};
 use crate::policy::{Chain, Limits, Runtime, Wasi};
 
@@ -37,7 +37,7 @@ pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
 
 /// What modules run on here: as in production, limits included.
 fn runtime() -> anyhow::Result<Runtime> {
-    Ok(Runtime::new(Limits::default(), None)?.with_builtin("standard", STANDARD))
+    Ok(setup::with_builtins(Runtime::new(Limits::default(), None)?))
 }
 
 /// The chain of the built-in policy: who plans where the module does not.
