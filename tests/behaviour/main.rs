@@ -39,6 +39,7 @@ mod protected_roles;
 mod registry;
 mod rehearse;
 mod secrets;
+mod shipped_policies;
 mod shutdown;
 mod source_directory;
 mod state_file;

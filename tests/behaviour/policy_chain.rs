@@ -175,7 +175,7 @@ fn a_policy_on_trial_warns_and_stops_nothing_whatever_it_does() {
     let hostile = guests::build(HOSTILE);
     let hostile = json!({ "name": "evil", "module": hostile, "mode": "warn" });
     let output = Rolewright::new(&cluster, &manifests).policies(&json!({ "policies": [hostile] }).to_string()).apply();
-    output.exits_with(1).says("exports `plan`").mentions("mode: warn");
+    output.exits_with(1).says("evil").mentions("exports `").mentions("mode: warn");
 }
 
 #[test]

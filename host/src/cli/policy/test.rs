@@ -113,7 +113,7 @@ fn compare(
         Err(error) => return Err(error).with_context(|| format!("{} can't be read", file.display())),
     };
     let comparable = expected.as_deref().map(without_comments);
-    if comparable.as_deref() == Some(now.as_str()) {
+    if comparable.as_deref().is_some_and(|expected| says_the_same(expected, &now)) {
         return Ok(if arguments.bless { Outcome::Unchanged } else { Outcome::Ok });
     }
     if arguments.bless {
@@ -125,6 +125,12 @@ fn compare(
         Some(expected) => difference(&expected, &now),
         None => format!("there is no {EXPECTED}; --bless writes what it answers now:\n{now}"),
     }))
+}
+
+/// However it is quoted and indented: an expectation may be written by hand.
+fn says_the_same(expected: &str, now: &str) -> bool {
+    let read = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).ok();
+    expected == now || read(expected).is_some_and(|expected| Some(expected) == read(now))
 }
 
 /// Comments are the author's own: they may be anywhere, and stay at the beginning.
