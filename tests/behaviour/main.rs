@@ -26,6 +26,7 @@ mod kubernetes_status;
 mod laws;
 mod ledger;
 mod lifecycle;
+mod lock_table;
 mod logs;
 mod metrics_and_health;
 mod old_modules;
