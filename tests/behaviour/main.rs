@@ -23,6 +23,7 @@ mod kubernetes_high_availability;
 mod kubernetes_outages;
 mod kubernetes_source;
 mod kubernetes_status;
+mod languages;
 mod laws;
 mod ledger;
 mod lifecycle;

@@ -150,6 +150,7 @@ fn the_chain_of_a_startup_keeps_names_and_holds_what_touches_too_many() {
     let held = example.chain.replace("{at-least: 2}", "{at-least: 1}");
     let rolewright = Rolewright::new(&example.cluster, &example.manifests).policies(&held);
     rolewright.apply().exits_with(3).mentions("blast-radius");
-    let digest = rolewright.plan_json().digest().to_owned();
-    rolewright.command(&["apply", "--approve", &digest]).succeeds();
+    let plan = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+    let digest = plan["digest"].as_str().unwrap();
+    rolewright.command(&["apply", "--approve", digest]).succeeds();
 }

@@ -66,8 +66,8 @@ pub struct BuildArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = TEST_HELP)]
 pub struct TestArgs {
-    /// Projects, directories of fixtures or single cases; what is no directory picks cases by name
-    #[arg(required = true, value_name = "DIR|CASE")]
+    /// Projects, directories of fixtures or single cases [default: .]; what is no directory picks by name
+    #[arg(value_name = "DIR|CASE")]
     pub dirs: Vec<PathBuf>,
     /// The module to ask [default: what `policy build` made of the project]
     #[arg(long, value_name = "FILE")]
