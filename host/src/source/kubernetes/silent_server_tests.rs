@@ -67,6 +67,12 @@ fn secret(name: &str, version: u32) -> String {
     )
 }
 
+/// Says that all is well so far.
+fn bookmark() -> String {
+    let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"resourceVersion":"1"}}"#;
+    format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n")
+}
+
 fn list(items: &str) -> Answer {
     let metadata = r#""metadata":{"resourceVersion":"1"}"#;
     Answer::Whole(200, format!(r#"{{"kind":"SecretList","apiVersion":"v1",{metadata},"items":[{items}]}}"#))
@@ -86,7 +92,7 @@ async fn a_watch_that_falls_silent_is_begun_again() {
         }
         match seen.fetch_add(1, Ordering::SeqCst) {
             // As over a connection whose other side is gone.
-            0 => Answer::Begun(String::new()),
+            0 => Answer::Begun(bookmark()),
             _ => Answer::Begun(format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", secret("alice", 2))),
         }
     });
@@ -106,9 +112,7 @@ async fn a_watch_that_falls_silent_is_begun_again() {
 fn fails_for_bob() -> u16 {
     serve(|path| {
         if path.contains("watch=true") {
-            // With a bookmark, which says that all is well.
-            let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"resourceVersion":"1"}}"#;
-            return Answer::Begun(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"));
+            return Answer::Begun(bookmark());
         }
         match ["alice", "bob", "carol"].into_iter().find(|name| path.contains(&format!("metadata.name%3D{name}"))) {
             Some("bob") => Answer::Whole(
