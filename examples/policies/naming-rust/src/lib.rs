@@ -56,8 +56,12 @@ impl Validate for Naming {
                 && !settings.prefixes.iter().any(|prefix| user.name.starts_with(prefix.as_str()))
             {
                 findings.push(
-                    Finding::error("name-prefix", &user.path, format!("\"{}\" begins with no allowed prefix", user.name))
-                        .help(format!("begin the name with one of: {}", settings.prefixes.join(", "))),
+                    Finding::error(
+                        "name-prefix",
+                        &user.path,
+                        format!("\"{}\" begins with no allowed prefix", user.name),
+                    )
+                    .help(format!("begin the name with one of: {}", settings.prefixes.join(", "))),
                 );
             }
             let allowed = &settings.allowed_characters;
