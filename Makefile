@@ -1,6 +1,6 @@
 # The ways into Rolewright for people and for CI. What a target needs and this machine lacks is installed or fetched
-# first; how, is said in guest-policies/toolchain.sh (WebAssembly), tests/postgres-binaries.sh (PostgreSQL) and
-# tests/kubernetes-binaries.sh (the Kubernetes API server).
+# first; how, is said in guest-policies/toolchain.sh (WebAssembly), tests/postgres-binaries.sh (PostgreSQL),
+# tests/kubernetes-binaries.sh (the Kubernetes API server) and tests/registry-binaries.sh (a registry for modules).
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -33,6 +33,9 @@ guest = guest=$$(guest-policies/toolchain.sh) && export "$$guest"
 kubernetes = server=$$(tests/kubernetes-binaries.sh) && export ROLEWRIGHT_TEST_KUBERNETES="$$server" && \
 	helm=$$(tests/kubernetes-binaries.sh helm) && export ROLEWRIGHT_TEST_HELM="$$helm"
 
+# Likewise where a registry for policy modules is.
+registry = registry=$$(tests/registry-binaries.sh) && export ROLEWRIGHT_TEST_REGISTRY="$$registry"
+
 # $(call need,command,Debian package,what for): installs it on Debian as root, else says what is missing.
 define need
 @command -v $(1) >/dev/null || { \
@@ -47,7 +50,7 @@ endef
 
 # $(call black-box,versions): the black-box tests, once on each PostgreSQL; all are run, even when one fails.
 define black-box
-servers=$$(tests/postgres-binaries.sh $(1)) && $(guest) && $(kubernetes) && \
+servers=$$(tests/postgres-binaries.sh $(1)) && $(guest) && $(kubernetes) && $(registry) && \
 printf '%s\n' "$$servers" | { failed=; while IFS= read -r bin; do \
 	server=$$("$$bin/postgres" --version); \
 	echo "=== black-box tests on $$server"; \

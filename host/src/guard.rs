@@ -8,6 +8,8 @@
 //! 4. replayed over the catalog it ends exactly at the desired state;
 //! 5. it takes access from no more users than allowed: beyond that it is held until approved.
 
+pub mod parts;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -55,6 +57,12 @@ impl GuardedPlan {
     /// A plan without steps needs no judge; what steps it may have are left out.
     pub fn empty(plan: Arc<Plan>) -> GuardedPlan {
         if plan.is_empty() { GuardedPlan(plan) } else { GuardedPlan(Arc::default()) }
+    }
+
+    /// A plan that nobody judged, to try what becomes of one.
+    #[cfg(test)]
+    pub(crate) fn unjudged(plan: Arc<Plan>) -> GuardedPlan {
+        GuardedPlan(plan)
     }
 
     /// The plan.

@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod present;
 pub mod printable;
 pub mod reconcile;
+pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod secret;

@@ -71,15 +71,16 @@ fn a_module_that_fails_stops_the_cycle_and_is_named_with_its_digest() {
     let digest = guests::sha256(&guests::build(HOSTILE));
     let why = [
         ("loop", "fuel"),
-        ("recurse", ""),
+        ("recurse", "out of bounds"),
         ("eat-memory", "memory"),
         ("trap", "unreachable"),
         ("alloc-then-trap", "unreachable"),
         ("huge-strings", ""),
         ("million-steps", ""),
+        ("invalid-utf8", "utf-8"),
         ("wrong-error", ""),
     ];
-    for stage in ["validate", "plan"] {
+    for stage in ["validate", "transform", "plan", "review"] {
         for (evil, why) in why {
             let output = world.withstands(&format!("{evil} in {stage}"), &hostile(evil, stage));
             output.says(&digest[..12]).mentions(stage).mentions(why);
@@ -245,4 +246,176 @@ fn a_chain_document_with_a_mistake_is_refused_with_its_place() {
         output.says("policies.yaml");
         assert_eq!(world.cluster.fingerprint(), before, "{what}");
     }
+}
+
+/// A module of three, between an honest transformer and an honest validator.
+fn between(evil: &str, stage: &str) -> String {
+    json!({ "policies": [
+        { "name": "first", "module": guests::build(TRANSFORMER), "settings": { "member-of": "everybody" } },
+        { "name": "evil-one", "module": guests::build(HOSTILE), "settings": { "do": evil, "stage": stage } },
+        { "name": "last", "module": guests::build("tests/guests/contract-0.1.0") },
+    ] })
+    .to_string()
+}
+
+#[test]
+fn of_three_modules_the_one_that_fails_is_named_and_no_other() {
+    let world = World::new();
+    world.cluster.sql("CREATE ROLE everybody");
+    // Two of them plan: what keeps the chain from being used is said of both.
+    let two = world.withstands("two planners", &between("loop", "validate"));
+    two.says("`evil-one`, `last`");
+    for (evil, stage) in [
+        ("loop", "validate"),
+        ("eat-memory", "transform"),
+        ("trap", "plan"),
+        ("recurse", "review"),
+        ("wrong-error", "validate"),
+        ("invalid-utf8", "plan"),
+        ("million-steps", "validate"),
+    ] {
+        let chain = json!({ "policies": [
+            { "name": "first", "module": guests::build(TRANSFORMER), "settings": { "member-of": "everybody" } },
+            { "name": "evil-one", "module": guests::build(HOSTILE), "settings": { "do": evil, "stage": stage } },
+            { "name": "last", "module": guests::build("examples/policies/naming-rust") },
+        ] });
+        let output = world.withstands(&format!("{evil} in {stage}"), &chain.to_string());
+        let errors = || output.stderr.lines().filter(|line| line.contains("policy `"));
+        assert!(errors().count() > 0, "{evil} in {stage}\n{}", output.stderr);
+        for line in errors() {
+            assert!(line.contains("evil-one") && line.contains(stage), "{evil} in {stage}\n{line}");
+            assert!(!line.contains("`first`") && !line.contains("`last`"), "{evil} in {stage}\n{line}");
+        }
+    }
+}
+
+#[test]
+fn a_module_cannot_answer_differently_each_time_even_if_it_wants_to() {
+    let world = World::new();
+    for stage in ["validate", "plan"] {
+        let rolewright = Rolewright::new(&world.cluster, &world.manifests).policies(&hostile("moody", stage));
+        let first = rolewright.command(&["plan", "--format", "json"]);
+        first.succeeds();
+        // It sees a first call each time, also of those that are made in one cycle.
+        assert!(first.stdout.contains("call 1, "), "{stage}: it says nothing\n{}", first.stdout);
+        assert!(!first.stdout.contains("call 2, "), "{stage}\n{}", first.stdout);
+        for _ in 0..3 {
+            let again = rolewright.command(&["plan", "--format", "json"]);
+            assert_eq!(again.stdout, first.stdout, "{stage}");
+        }
+    }
+}
+
+/// A component that was built against a contract of another version: the same module, other names.
+fn of_version(version: &str) -> Vec<u8> {
+    let mut module = fs::read(guests::build("tests/guests/contract-0.1.0")).unwrap();
+    let (old, new) = (b"@0.1.0".as_slice(), format!("@{version}"));
+    assert_eq!(old.len(), new.len(), "names are counted in bytes");
+    let places: Vec<usize> = (0..module.len() - old.len()).filter(|&at| module[at..].starts_with(old)).collect();
+    for at in places {
+        module[at..at + old.len()].copy_from_slice(new.as_bytes());
+    }
+    module
+}
+
+#[test]
+fn a_file_that_is_no_module_of_this_contract_is_explained_and_nothing_hangs_on_it() {
+    let world = World::new();
+    let file = world.manifests.path().join("evil.wasm");
+    let one = json!({ "policies": [{ "name": "evil-one", "module": file }] }).to_string();
+    let refused = |what: &str, bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        world.withstands(what, &one)
+    };
+    refused("a core module", b"\0asm\x01\0\0\0").says("core WebAssembly module").says("wasm-tools component new");
+
+    let honest = fs::read(guests::build(HOSTILE)).unwrap();
+    for share in [10, 50, 90] {
+        refused("a truncated file", &honest[..honest.len() * share / 100]).says("build it again");
+    }
+    refused("one byte short", &honest[..honest.len() - 1]).says("build it again");
+
+    let wants_random = wat::parse_str(
+        r#"(component (import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64))))))"#,
+    );
+    refused("a forbidden import", &wants_random.unwrap()).says("wasi:random/random@0.2.0").says("no WASI");
+    let wants_secrets = wat::parse_str(
+        r#"(component (import "rolewright:policy/secrets@0.1.0" (instance (export "read" (func (result string))))))"#,
+    );
+    refused("an import that only sounds right", &wants_secrets.unwrap()).says("rolewright:policy/secrets@0.1.0");
+
+    let newer = refused("a later contract", &of_version("0.9.0"));
+    newer.says("version 0.9.0").says("this host speaks 0.1.0").says("update Rolewright");
+    let older = refused("an earlier contract", &of_version("0.0.9"));
+    older.says("version 0.0.9").says("this host speaks 0.1.0").says("build the module again");
+
+    // 100 MB that begin like a component, and 200 MB of nothing.
+    let mut large = b"\0asm\x0d\0\x01\0".to_vec();
+    large.resize(100 << 20, 0xff);
+    refused("100 MB of garbage", &large).says("build it again");
+    fs::File::create(&file).unwrap().set_len(200 << 20).unwrap();
+    world.withstands("200 MB", &one).says("209715200 bytes");
+}
+
+#[test]
+fn a_module_of_a_hundred_megabytes_that_is_one_is_taken() {
+    let world = World::new();
+    let mut module = fs::read(guests::build("guest-policies/standard")).unwrap();
+    // A section that means nothing to anybody: id 0, its size as LEB128 in four bytes, and a name without letters.
+    let size: u32 = 100 << 20;
+    module.push(0);
+    module.extend((0..4).map(|byte| (size >> (7 * byte)) as u8 & 0x7f | if byte < 3 { 0x80 } else { 0 }));
+    module.resize(module.len() + size as usize, 0);
+    let file = world.manifests.path().join("large.wasm");
+    fs::write(&file, module).unwrap();
+    let chain = json!({ "policies": [{ "name": "large", "module": file }] }).to_string();
+    Rolewright::new(&world.cluster, &world.manifests).policies(&chain).apply().succeeds();
+    assert_eq!(world.cluster.memberships("alice"), ["reader", "writer"]);
+}
+
+#[test]
+fn a_module_that_calls_itself_what_it_is_not_is_known_by_its_name_in_the_chain() {
+    let world = World::new();
+    // A component whose `describe` lies; the name is told for people, and never instead of the chain's.
+    let mut liar = fs::read(guests::build(HOSTILE)).unwrap();
+    let (truth, lie) = (b"hostile6.6.6".as_slice(), b"rolewri6.6.6".as_slice());
+    let places: Vec<usize> = (0..liar.len() - truth.len()).filter(|&at| liar[at..].starts_with(truth)).collect();
+    assert!(!places.is_empty(), "the module says its name elsewhere");
+    for at in places {
+        liar[at..at + lie.len()].copy_from_slice(lie);
+    }
+    let file = world.manifests.path().join("liar.wasm");
+    fs::write(&file, liar).unwrap();
+    let settings = json!({ "do": "trap", "stage": "validate" });
+    let chain = json!({ "policies": [{ "name": "evil-one", "module": file, "settings": settings }] }).to_string();
+    world.withstands("a lie about its name", &chain).says("policy `evil-one`");
+}
+
+#[test]
+fn a_module_that_is_made_to_exhaust_the_compiler_is_not_compiled() {
+    let world = World::new();
+    // One function of 2 MiB. Numbers are LEB128, as WebAssembly has them.
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (number & 0x7f) as u8;
+            number >>= 7;
+            if number == 0 {
+                bytes.push(low);
+                return bytes;
+            }
+            bytes.push(low | 0x80);
+        }
+    };
+    let section = |id: u8, content: &[u8]| [&[id][..], &number(content.len()), content].concat();
+    let nops = vec![1; 2 << 20];
+    let body = [&[0][..], &nops, &[0x0b]].concat();
+    let code = [&[1][..], &number(body.len()), &body].concat();
+    let module =
+        [b"\0asm\x01\0\0\0".as_slice(), &section(1, b"\x01\x60\0\0"), &section(3, &[1, 0]), &section(10, &code)];
+    let component = [b"\0asm\x0d\0\x01\0".as_slice(), &section(1, &module.concat())].concat();
+    let file = world.manifests.path().join("bomb.wasm");
+    fs::write(&file, component).unwrap();
+    let chain = json!({ "policies": [{ "name": "evil-one", "module": file }] }).to_string();
+    world.withstands("a function of 2 MiB", &chain).says("2097154 bytes").says("compiler");
 }

@@ -86,7 +86,12 @@ fn the_binary_works_under_exactly_the_role_that_the_chart_renders() {
 #[test]
 fn every_variable_of_the_deployment_is_a_setting_of_the_binary_with_a_value_that_it_takes() {
     let (cluster, manifests) = (Cluster::start(), Manifests::new());
-    let objects = rendered(&["policies.configMap=chain", "settings.protectedRoles={a b}", "secrets.mode=namespace"]);
+    let objects = rendered(&[
+        "policies.configMap=chain",
+        "policies.registrySecret=registry",
+        "settings.protectedRoles={a b}",
+        "secrets.mode=namespace",
+    ]);
     let container = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"], serde_json::json!(["run"]));
     let variables = container["env"].as_array().unwrap();
@@ -98,7 +103,9 @@ fn every_variable_of_the_deployment_is_a_setting_of_the_binary_with_a_value_that
         let name = variable["name"].as_str().unwrap();
         assert!(help.contains(&format!("<{name}>")), "{name} is no setting:\n{help}");
         // Where it leads is not there; whether it is understood is told before anything is looked for.
-        let elsewhere = ["DB_HOST", "DB_PORT", "STATE_FILE", "CACHE_DIR", "HTTP_ADDR", "POLICIES"].contains(&name);
+        let elsewhere =
+            ["DB_HOST", "DB_PORT", "STATE_FILE", "CACHE_DIR", "HTTP_ADDR", "POLICIES", "REGISTRY_AUTH_FILE"]
+                .contains(&name);
         if let Some(value) = variable["value"].as_str().filter(|_| !elsewhere) {
             rolewright = rolewright.env(name, value);
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rolewright_tests::kubernetes::{Namespace, Secrets, least_rights};
-use rolewright_tests::{ApiServer, Controller, Options, Rolewright, eventually, leaks};
+use rolewright_tests::{ApiServer, Cluster, Controller, Rolewright, eventually, leaks};
 
 const USERS: usize = 10_000;
 
@@ -29,9 +29,7 @@ fn calls_for_secrets(namespace: &Namespace<'_>) -> Vec<String> {
 
 #[test]
 fn ten_thousand_users_with_ten_thousand_secrets_take_one_list_and_one_watch() {
-    // From some major on, each role that a transaction makes takes a lock until its end.
-    let cluster = Options::default().setting("max_locks_per_transaction", "2048").start();
-    let namespace = ApiServer::shared().namespace();
+    let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
     let account = namespace.service_account(&least_rights(Secrets::All));
     let names: Vec<String> = (0..USERS).map(|number| format!("u{number:05}")).collect();
     let entries: String = names.iter().map(|name| format!("- {{username: {name}, roles: [r]}}\n")).collect();

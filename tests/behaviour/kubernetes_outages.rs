@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rolewright_tests::kubernetes::{Namespace, Secrets, ServiceAccount, least_rights};
 use rolewright_tests::source::users;
-use rolewright_tests::{ApiServer, Cluster, Controller, Rolewright, eventually};
+use rolewright_tests::{ApiServer, Cluster, Controller, Proxy, Rolewright, eventually};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -166,8 +166,12 @@ fn a_watch_that_has_expired_is_begun_anew() {
     let (server, cluster) = (ApiServer::start(), Cluster::start());
     let namespace = server.namespace();
     let account = account(&namespace);
+    let way = Proxy::to(server.port());
     namespace.configmap(&users(&[("alice", &["reader"])])).secret("alice", "kubernetes-outages-3a");
-    let rolewright = replica(&cluster, &namespace, &account).env("SYNC_INTERVAL", "3600").env("LOG_LEVEL", "debug");
+    let rolewright = replica(&cluster, &namespace, &account)
+        .env("KUBECONFIG", &account.by_port(way.port()).display().to_string())
+        .env("SYNC_INTERVAL", "3600")
+        .env("LOG_LEVEL", "debug");
     let controller = rolewright.run();
     wait_for_role(&cluster, "reader");
     synced(&controller);
@@ -176,12 +180,28 @@ fn a_watch_that_has_expired_is_begun_anew() {
     for round in 0..3 {
         namespace.secret("stranger", &format!("kubernetes-outages-3-{round}"));
     }
+    // It hears nothing until the server is there again and knows who may do what: whoever asks in its
+    // first moments is refused, which is another matter (`a_server_that_knows_no_rules_yet_…`).
+    way.cut();
     server.expire_watches();
-    // 410 Gone; or, where the server did not know its rules yet when it was asked, 403. Both are listed anew.
-    eventually("the watch to be begun anew", SOON, || {
-        let printed = controller.printed();
-        ["the watch has expired", "making sure of it"].iter().any(|words| printed.contains(words)).then_some(())
+    let client = account.client();
+    let watched = ["configmaps/postgres-users-config", "secrets/user-alice-secret"];
+    eventually("the server to know its rules", SOON, || {
+        let allowed = |object: &&str| {
+            let (resource, name) = object.split_once('/').unwrap();
+            let path = namespace.path("api/v1", resource, "");
+            let path = format!("{}?fieldSelector=metadata.name%3D{name}", path.trim_end_matches('/'));
+            client.try_send("GET", &path, "", "").is_ok_and(|answer| answer.status == 200)
+        };
+        watched.iter().all(allowed).then_some(())
     });
+    let refused = refused_watches(&namespace);
+    way.mend();
+    // Both watches are told 410 Gone.
+    eventually("both watches to have expired", SOON, || {
+        (times(&controller, "the watch has expired") >= 2).then_some(())
+    });
+    assert_eq!(refused_watches(&namespace), refused, "they were refused, and not expired");
     namespace.configmap(&users(&[("alice", &["writer"])]));
     let took = wait_for_role(&cluster, "writer");
     println!("after watches had expired, a change was applied after {} ms", took.as_millis());

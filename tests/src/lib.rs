@@ -36,6 +36,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod leaks;
 pub mod proxy;
+pub mod registry;
 pub mod rolewright;
 pub mod session;
 pub mod snapshot;
@@ -46,6 +47,7 @@ pub use cluster::{Cluster, Options};
 pub use http::Response;
 pub use kubernetes::ApiServer;
 pub use proxy::Proxy;
+pub use registry::Registry;
 pub use rolewright::{Controller, Output, Rolewright, Signal};
 pub use source::Manifests;
 

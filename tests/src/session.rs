@@ -131,6 +131,12 @@ pub fn helm() -> &'static Path {
     HELM.get_or_init(|| prepared("ROLEWRIGHT_TEST_HELM", "tests/kubernetes-binaries.sh", &["helm"]))
 }
 
+/// The program docker-registry: `ROLEWRIGHT_TEST_REGISTRY`, else what `tests/registry-binaries.sh` finds or fetches.
+pub fn registry_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| prepared("ROLEWRIGHT_TEST_REGISTRY", "tests/registry-binaries.sh", &[]))
+}
+
 /// A path from a variable, else the one that a script of the repository prints.
 fn prepared(variable: &str, script: &str, arguments: &[&str]) -> PathBuf {
     if let Some(path) = env::var_os(variable) {

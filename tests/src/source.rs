@@ -81,6 +81,23 @@ impl Manifests {
         self.file(CONFIGMAP_FILE, manifest.to_string())
     }
 
+    /// The ConfigMap with a policy chain beside its `users.yaml`, and modules in its `binaryData`.
+    pub fn users_and_policies(&self, users_yaml: &str, policies_yaml: &str, modules: &[(&str, &Path)]) -> &Self {
+        let module = |(key, path): &(&str, &Path)| {
+            let bytes = fs::read(path).expect("the module is there");
+            ((*key).to_owned(), json!(base64::engine::general_purpose::STANDARD.encode(bytes)))
+        };
+        let modules: serde_json::Map<String, serde_json::Value> = modules.iter().map(module).collect();
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": CONFIGMAP, "namespace": NAMESPACE },
+            "data": { "users.yaml": users_yaml, "policies.yaml": policies_yaml },
+            "binaryData": modules,
+        });
+        self.file(CONFIGMAP_FILE, manifest.to_string())
+    }
+
     /// The Secret `user-<user>-secret` with this password, in `data`, as the API server gives it.
     pub fn secret(&self, user: &str, password: &str) -> &Self {
         self.named_secret(&format!("user-{user}-secret"), "password", password)

@@ -95,12 +95,33 @@ impl Error {
 ///
 /// When there is no compiler for the target, when the package does not compile, and when what comes out is no policy.
 pub fn build(package_dir: &Path, out_dir: &Path) -> Result<PathBuf, Error> {
+    build_in(package_dir, &Places { out: out_dir.to_owned(), work: guests_directory(out_dir) })
+}
+
+/// Where a build leaves what it makes.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The component.
+    pub out: PathBuf,
+    /// What cargo compiles on the way.
+    pub work: PathBuf,
+}
+
+/// The same as [`build`], in places of the caller's choice.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_in(package_dir: &Path, places: &Places) -> Result<PathBuf, Error> {
     let package = package_dir.canonicalize().map_err(Error::file("find the package", package_dir))?;
     let compiler = compiler::find(&package)?;
-    fs::create_dir_all(out_dir).map_err(Error::file("create", out_dir))?;
-    let module = cargo::compile(&package, &compiler, &guests_directory(out_dir))?;
+    let Places { out, work } = places;
+    fs::create_dir_all(out).map_err(Error::file("create", out))?;
+    // Cargo runs in the package.
+    let work = std::path::absolute(work).map_err(Error::file("find", work))?;
+    let module = cargo::compile(&package, &compiler, &work)?;
     let component = componentize(&module.code).map_err(|why| Error::Component { module: module.path.clone(), why })?;
-    let path = out_dir.join(format!("{}.wasm", module.package));
+    let path = out.join(format!("{}.wasm", module.package));
     write(&path, &component)?;
     Ok(path)
 }

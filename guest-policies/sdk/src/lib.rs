@@ -37,9 +37,11 @@
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::unwrap_used)]
 pub mod bindings;
 
+pub mod calendar;
 #[doc(hidden)]
 pub mod guest;
 pub mod log;
+mod selector;
 mod settings;
 mod shorthand;
 mod stage;
@@ -55,6 +57,7 @@ pub use bindings::base::rolewright::policy::types::{
 pub use bindings::describe::exports::rolewright::policy::describe::Info;
 pub use bindings::review::exports::rolewright::policy::review::Outcome as Reviewed;
 pub use bindings::transform::exports::rolewright::policy::transform::Outcome as Transformed;
+pub use selector::{Selector, label, matches};
 pub use settings::NoSettings;
 pub use stage::{Plan, Policy, Review, Transform, Validate};
 

@@ -16,6 +16,11 @@ pub(crate) fn parse<S: DeserializeOwned + Default>(text: &str) -> Result<S, Find
     if text.trim().is_empty() {
         return Ok(S::default());
     }
+    // serde takes a list for the fields in their order, and one without any for the defaults.
+    if text.trim_start().starts_with('[') {
+        let message = "the settings of this policy are a list, and should be a mapping of names to values";
+        return Err(Finding::error("invalid-settings", "", message));
+    }
     match serde_json::from_str::<Option<S>>(text) {
         Ok(settings) => Ok(settings.unwrap_or_default()),
         Err(error) => {
@@ -47,6 +52,13 @@ mod tests {
         let finding = parse::<Settings>(r#"{"dept": 3}"#).unwrap_err();
         assert_eq!((finding.code.as_str(), finding.severity), ("invalid-settings", Severity::Error));
         assert!(finding.message.contains("`dept`"), "{}", finding.message);
+    }
+
+    #[test]
+    fn a_list_is_no_settings() {
+        for text in ["[]", " [3]"] {
+            assert!(parse::<Settings>(text).unwrap_err().message.contains("a mapping"), "{text}");
+        }
     }
 
     #[test]

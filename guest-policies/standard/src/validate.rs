@@ -167,6 +167,8 @@ mod tests {
             key: "password".to_owned(),
             state: SecretState::Present,
             version: "1".to_owned(),
+            changed_at: None,
+            labels: Vec::new(),
             strength,
             in_sync: None,
         })

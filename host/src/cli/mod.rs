@@ -5,8 +5,10 @@
 
 mod apply;
 pub mod args;
+mod modules;
 mod plan;
 mod policy;
+mod registry;
 mod run;
 mod setup;
 mod status;
@@ -14,7 +16,7 @@ mod status;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use self::args::{Command, PolicyCommand};
+use self::args::Command;
 use crate::reconcile::Verdict;
 
 /// Something went wrong.
@@ -41,9 +43,7 @@ pub fn main() -> ExitCode {
         Command::Apply(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(apply::apply(*arguments))),
         Command::Run(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(run::run(*arguments))),
         Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
-        Command::Policy(arguments) => match arguments.command {
-            PolicyCommand::Inspect { file } => policy::inspect(&file),
-        },
+        Command::Policy(arguments) => policy::policy(arguments.command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::command(), "rolewright", &mut std::io::stdout());
             Ok(0)

@@ -4,23 +4,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 
+use super::modules::Modules;
 use crate::config::{Config, Options, SecretSelector, SourceChoice};
 use crate::kubernetes::{self, Connection, ErrorCount};
-use crate::policy::{Bytes, Called, Entry, Limits, LoadError, LogLevel, Observer, Registry, Runtime, Stage};
+use crate::policy::{Called, Document, Limits, LogLevel, Observer, Runtime, Stage};
 use crate::postgres::connect::SessionLimits;
 use crate::postgres::pool::Pool;
 use crate::postgres::retry::Backoff;
 use crate::reconcile::{About, Controller, Policies, Reconciler, Settings};
+use crate::registry::Registry;
 use crate::serve::Health;
 use crate::shutdown::Shutdown;
 use crate::source::{Directory, Kubernetes, SecretScope, Source};
 use crate::telemetry::Metrics;
 use crate::telemetry::logs::{self, Format, Stream};
 
-/// The policy that is used where no chain is configured, built from `guest-policies/standard`.
-static STANDARD: &[u8] = include_bytes!(env!("ROLEWRIGHT_STANDARD_POLICY"));
+/// The policies that ship, by the names that chains call them by (`builtin:NAME`).
+static BUILTINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// An engine that knows the policies that ship. None is compiled before a chain names it.
+pub(super) fn with_builtins(runtime: Runtime) -> Runtime {
+    BUILTINS.iter().fold(runtime, |runtime, (name, component)| runtime.with_builtin(name, component))
+}
 
 /// Two threads: one that waits for the server while another computes.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -75,10 +81,14 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         state_file: config.state_file.clone(),
         dry_run: config.dry_run,
     };
+    if let Some(path) = &config.policies {
+        // Said at once rather than in the first cycle. What it names is looked for then, and may come later.
+        Document::read(path)?;
+    }
     let policies = Policies::new(
         runtime,
         config.policies.clone(),
-        Arc::new(NoRegistry),
+        Arc::new(Modules::new(Registry::new(&config.registry, config.cache_dir.as_deref())?)),
         settings.target.to_string(),
         settings.labels.clone(),
         Arc::clone(&metrics),
@@ -122,16 +132,7 @@ async fn source(
 
 /// The engine with the built-in policy, and compiled modules kept where the configuration says.
 pub(super) fn policy_runtime(config: &Config, limits: Limits) -> anyhow::Result<Runtime> {
-    Ok(Runtime::new(limits, config.cache_dir.clone())?.with_builtin("standard", STANDARD))
-}
-
-struct NoRegistry;
-
-impl Registry for NoRegistry {
-    fn pull<'a>(&'a self, _entry: &'a Entry) -> BoxFuture<'a, Result<Bytes, LoadError>> {
-        let message = "this build fetches nothing from registries".to_owned();
-        Box::pin(async { Err(LoadError::Registry { message, transient: false }) })
-    }
+    Ok(with_builtins(Runtime::new(limits, config.cache_dir.clone())?))
 }
 
 /// Passes on what happens in policies to metrics and log.

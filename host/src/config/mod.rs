@@ -2,6 +2,7 @@
 //! and the flag wins; an empty variable counts as not set. What a command does with them is
 //! written elsewhere.
 
+mod registry;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
+pub use registry::{PlainHttp, RegistryOptions};
 pub(crate) use values::duration;
 pub use values::{Labels, Listen, MaxDeletions, Names, Powers, SecretSelector};
 
@@ -30,6 +32,7 @@ pub struct Place {
     #[arg(long, env = "KUBECONFIG", value_name = "KUBECONFIG", help_heading = "Source")]
     pub kubeconfig: Option<OsString>,
     /// Context in it
+    #[arg(hide_short_help = true)]
     #[arg(long = "context", env = "KUBE_CONTEXT", value_name = "KUBE_CONTEXT", help_heading = "Source")]
     pub kube_context: Option<String>,
     /// Namespace of ConfigMap and Secrets
@@ -91,14 +94,17 @@ pub struct Options {
     #[arg(long, env = "DB_SSLROOTCERT", value_name = "DB_SSLROOTCERT", help_heading = "Connections")]
     pub db_sslrootcert: Option<PathBuf>,
     /// Connections kept open
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "DB_POOL_MIN_CONN", value_name = "DB_POOL_MIN_CONN", default_value = "1")]
     #[arg(value_parser = values::connections, help_heading = "Connections")]
     pub db_pool_min_conn: usize,
     /// Connections at most
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "DB_POOL_MAX_CONN", value_name = "DB_POOL_MAX_CONN", default_value = "5")]
     #[arg(value_parser = values::connections, help_heading = "Connections")]
     pub db_pool_max_conn: usize,
     /// How long to wait for a lock, in seconds
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "LOCK_TIMEOUT", value_name = "LOCK_TIMEOUT", default_value = "10")]
     #[arg(value_parser = values::duration, help_heading = "Connections")]
     pub lock_timeout: Duration,
@@ -128,10 +134,12 @@ pub struct Options {
     #[arg(value_parser = values::duration, help_heading = "Cycle")]
     pub sync_interval: Duration,
     /// Tries after a transient error
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "MAX_RETRIES", value_name = "MAX_RETRIES", default_value = "5")]
     #[arg(value_parser = values::retries, help_heading = "Cycle")]
     pub max_retries: u32,
     /// Growth of the pause between tries
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "RETRY_BACKOFF_BASE", value_name = "RETRY_BACKOFF_BASE", default_value = "2.0")]
     #[arg(value_parser = values::backoff, help_heading = "Cycle")]
     pub retry_backoff_base: f64,
@@ -141,14 +149,19 @@ pub struct Options {
     pub state_file: PathBuf,
 
     /// Labels of the server for policies: environment=production,tier=gold
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "TARGET_LABELS", value_name = "TARGET_LABELS", help_heading = "Policies")]
     pub target_labels: Option<Labels>,
     /// YAML file with the policy chain [default: standard]
     #[arg(long, env = "POLICIES", value_name = "POLICIES", help_heading = "Policies")]
     pub policies: Option<PathBuf>,
-    /// Compiled policies [default: ~/.cache/rolewright]
+    /// Compiled and fetched policies [default: ~/.cache/rolewright]
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "CACHE_DIR", value_name = "CACHE_DIR", help_heading = "Policies")]
     pub cache_dir: Option<PathBuf>,
+    /// Where modules come from.
+    #[command(flatten)]
+    pub registry: RegistryOptions,
 
     /// json or text [default: json for run, else text]
     #[arg(long, env = "LOG_FORMAT", value_name = "LOG_FORMAT", hide_possible_values = true)]
@@ -287,6 +300,8 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// A directory that can be written to and holds compiled modules; `None`: compile each time.
     pub cache_dir: Option<PathBuf>,
+    /// How registries that modules come from are spoken to.
+    pub registry: RegistryOptions,
     /// Where `run` serves HTTP; `None`: nowhere.
     pub http_addr: Option<SocketAddr>,
 }
@@ -335,6 +350,7 @@ impl Options {
             state_file: self.state_file,
             policies: self.policies,
             cache_dir,
+            registry: self.registry,
             http_addr: match self.http_addr {
                 Listen::Off => None,
                 Listen::At(address) => Some(address),

@@ -83,15 +83,26 @@ pub enum CannotConnect {
 /// # Errors
 /// If there is none, or its credentials cannot be used.
 pub async fn connect(options: &ClusterOptions, errors: ErrorCount) -> Result<Connection, CannotConnect> {
-    let mut config = configuration(options).await?;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
-    // A connection that was idle in between has not been silent.
-    config.reset_reader_on_write = true;
-    let origin = format!("the cluster at {}", config.cluster_url.to_string().trim_end_matches('/'));
-    match kube::Client::try_from(config) {
-        Ok(client) => Ok(Connection { client, origin, errors }),
-        Err(why) => Err(CannotConnect::Client { origin, why: words::cause(&why) }),
+    Connection::new(configuration(options).await?, READ_TIMEOUT, errors)
+}
+
+impl Connection {
+    /// To the API server of this configuration; a connection on which nothing has come for that long is
+    /// given up.
+    pub(crate) fn new(
+        mut config: kube::Config,
+        silence: Duration,
+        errors: ErrorCount,
+    ) -> Result<Connection, CannotConnect> {
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(silence);
+        // A connection that was idle in between has not been silent.
+        config.reset_reader_on_write = true;
+        let origin = format!("the cluster at {}", config.cluster_url.to_string().trim_end_matches('/'));
+        match kube::Client::try_from(config) {
+            Ok(client) => Ok(Connection { client, origin, errors }),
+            Err(why) => Err(CannotConnect::Client { origin, why: words::cause(&why) }),
+        }
     }
 }
 

@@ -91,11 +91,27 @@ pub enum LoadError {
     /// Neither valid nor supported.
     #[error("it is no valid WebAssembly component: {0}; build it again with current tools")]
     Compile(String),
+    /// Its compilation would take more memory than there is.
+    #[error(
+        "one of its functions has {size} bytes, more than the {limit} that one may have: the compiler would take too much memory"
+    )]
+    FunctionTooLarge {
+        /// Bytes of the function.
+        size: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
     /// It wants more of the world than `log`.
     #[error("{}", missing_import(import))]
     Import {
         /// The import, such as `wasi:cli/environment@0.2.0`.
         import: String,
+    },
+    /// It was built against another version of the contract.
+    #[error("{}", another_version(module))]
+    Version {
+        /// The version that it speaks.
+        module: String,
     },
     /// The contract asks for more than it exports.
     #[error(
@@ -128,6 +144,20 @@ pub enum LoadError {
     /// `describe` or `validate-settings` failed.
     #[error(transparent)]
     Call(#[from] PolicyError),
+}
+
+fn another_version(module: &str) -> String {
+    let ours = super::WIT_VERSION;
+    let parse = |version: &str| semver::Version::parse(version).ok();
+    let newer = parse(module).zip(parse(ours)).is_some_and(|(module, ours)| module > ours);
+    let advice = if newer {
+        "update Rolewright, or build the module again against the files in wit/ of this release"
+    } else {
+        "build the module again against the files in wit/ of this release, or take a newer build of it"
+    };
+    format!(
+        "it was built against version {module} of the contract rolewright:policy, and this host speaks {ours}: {advice}"
+    )
 }
 
 fn missing_import(import: &str) -> String {

@@ -17,6 +17,8 @@ pub(super) struct Fixture {
     pub(super) clock_step: u32,
     /// The body of `describe`, run before it answers.
     pub(super) describe: &'static str,
+    /// The body of `validate-settings`, run before it answers.
+    pub(super) configure: &'static str,
     /// The code of an error that `validate-settings` gives; empty: it accepts.
     pub(super) settings_error: &'static str,
     /// The body of each stage: leaves the address of its result. `$p` is that of its parameters.
@@ -43,6 +45,7 @@ impl Fixture {
             version: "1.2.3",
             clock_step: 0,
             describe: "",
+            configure: "",
             settings_error: "",
             validate: NOTHING,
             transform: ECHO,
@@ -71,7 +74,7 @@ impl Fixture {
     }
 
     fn text(&self) -> String {
-        let Fixture { name, version, clock_step, describe, settings_error, more, .. } = self;
+        let Fixture { name, version, clock_step, describe, configure, settings_error, more, .. } = self;
         let stage = |stage: &str, body: &str| {
             let exported = self.world == "full" || self.world == world_of(stage);
             let export = format!("(export \"rolewright:policy/{stage}@0.1.0#{stage}\")");
@@ -105,7 +108,7 @@ impl Fixture {
   (data (i32.const 320) "{finding}")
   (data (i32.const 384) "{findings}")
   (func (export "rolewright:policy/describe@0.1.0#describe") (result i32) {describe} (i32.const 256))
-  (func (export "rolewright:policy/configure@0.1.0#validate-settings") (param i32 i32) (result i32) {settings})
+  (func (export "rolewright:policy/configure@0.1.0#validate-settings") (param i32 i32) (result i32) {configure} {settings})
   {stages}
   {more})"#,
             info = words(&[

@@ -29,6 +29,13 @@ pub struct Inspection {
     pub problem: Option<LoadError>,
 }
 
+impl Inspection {
+    /// Whether nothing stands against it but that it imports WASI, which a chain has to allow with `wasi: stub`.
+    pub fn wants_wasi(&self) -> bool {
+        matches!(&self.problem, Some(LoadError::Import { import }) if import.starts_with(super::wasi::NAMESPACE))
+    }
+}
+
 /// Looks at a module under limits tighter than those of a chain.
 ///
 /// # Errors
@@ -47,6 +54,12 @@ pub fn inspect(runtime: &Runtime, path: &Path) -> Result<Inspection, LoadError> 
         problem: None,
     };
     inspection.problem = look(runtime, &bytes, Wasi::None, &mut inspection).err();
+    if inspection.wants_wasi() {
+        // What else it is can be found out all the same, as a chain with `wasi: stub` would.
+        if let Err(problem) = look(runtime, &bytes, Wasi::Stub, &mut inspection) {
+            inspection.problem = Some(problem);
+        }
+    }
     Ok(inspection)
 }
 

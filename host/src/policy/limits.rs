@@ -33,7 +33,7 @@ pub struct Limits {
     pub deadline_per_entry: Duration,
     /// Bytes in all linear memories of the module together.
     pub memory: usize,
-    /// More memory for each entry. A role is handed over in 160 bytes and its names, and a
+    /// More memory for each entry. A role is handed over in 176 bytes and its names, and a
     /// membership in 48; a JavaScript engine makes an object of a few kilobytes from either.
     pub memory_per_entry: usize,
     /// No module gets more memory than this, however large the input is.

@@ -23,6 +23,9 @@ use crate::model::Finding;
 
 /// A policy in Python has 18 MB.
 const MAX_BYTES: u64 = 128 << 20;
+/// Bytes of one function. The compiler takes some 170 times that in memory: a function of 7 MB takes more than a pod has.
+/// The largest in interpreters, their main loops, have a few hundred thousand.
+const MAX_FUNCTION: u64 = 1 << 20;
 /// Bytes of a version, as semantic versions go.
 const MAX_VERSION: usize = 64;
 /// Bytes of a one-sentence summary.
@@ -111,6 +114,9 @@ pub(super) fn compile(runtime: &Runtime, bytes: &[u8], sha256: &str) -> Result<C
     if let Some(component) = &*slot {
         return Ok(component.clone());
     }
+    if let Some(size) = largest_function(bytes).filter(|size| *size > MAX_FUNCTION) {
+        return Err(LoadError::FunctionTooLarge { size, limit: MAX_FUNCTION });
+    }
     let compiled = match &runtime.cache {
         Some(cache) => cache.component(&runtime.engine, bytes, sha256),
         None => Component::from_binary(&runtime.engine, bytes).map(|component| (component, Found::Unused(None))),
@@ -136,6 +142,17 @@ fn not_a_component(bytes: &[u8]) -> Option<NotAComponent> {
     }
 }
 
+/// Bytes of the largest function in any of a component's modules; `None` where there is none, or where the rest cannot be
+/// read, of which the compiler will complain.
+fn largest_function(bytes: &[u8]) -> Option<u64> {
+    let payloads = wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let sizes = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::CodeSectionEntry(body) => Some(body.range().end - body.range().start),
+        _ => None,
+    });
+    sizes.max()
+}
+
 /// What a component imports beside types: the names of interfaces and of functions by themselves.
 pub(super) fn imports(engine: &Engine, component: &Component) -> Vec<String> {
     let ty = component.component_type();
@@ -159,16 +176,31 @@ pub(super) fn wit_version(engine: &Engine, component: &Component) -> Option<Stri
     ty.exports(engine).find_map(|(name, _)| version(name))
 }
 
+/// The first version of the contract that a component speaks and this host does not. Versions with the same first two
+/// numbers understand each other, as long as the first is 0.
+fn foreign_version(engine: &Engine, component: &Component) -> Option<String> {
+    let ty = component.component_type();
+    let names = ty.exports(engine).map(|(name, _)| name).chain(ty.imports(engine).map(|(name, _)| name));
+    let mut versions = names.filter_map(|name| Some(name.strip_prefix("rolewright:policy/")?.split_once('@')?.1));
+    versions.find(|version| !version.starts_with("0.1.")).map(|version| printable(version, MAX_VERSION))
+}
+
+/// Whether the host gives what a component imports under this name.
+pub(super) fn is_given(name: &str, wasi: Wasi) -> bool {
+    if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
+        return true;
+    }
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    IMPORTS.contains(&interface) && version.starts_with("0.1.")
+}
+
 /// Finds what a component exports, and gives it what it imports.
 pub(super) fn link(engine: &Engine, component: &Component, wasi: Wasi) -> Result<Linked, LoadError> {
-    let known = |name: &str| {
-        if wasi == Wasi::Stub && name.starts_with(wasi::NAMESPACE) {
-            return true;
-        }
-        let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-        IMPORTS.contains(&interface) && version.starts_with("0.1.")
-    };
-    if let Some(import) = imports(engine, component).into_iter().find(|name| !known(name)) {
+    // First: with another version of the contract, whatever else is odd follows from it.
+    if let Some(module) = foreign_version(engine, component) {
+        return Err(LoadError::Version { module });
+    }
+    if let Some(import) = imports(engine, component).into_iter().find(|name| !is_given(name, wasi)) {
         return Err(LoadError::Import { import: printable(&import, 200) });
     }
     let mut linker = call::linker(engine).map_err(|error| LoadError::Compile(format!("{error:#}")))?;

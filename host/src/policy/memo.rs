@@ -27,6 +27,11 @@ impl<T, const N: usize> Default for Memo<T, N> {
 }
 
 impl<T: Clone, const N: usize> Memo<T, N> {
+    /// Leaves nothing to be recalled.
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The answer to a question: as remembered, or asked for now. A failure is never remembered.
     pub(super) fn recall<E>(
         &self,

@@ -22,6 +22,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod inspect;
+pub mod kit;
 mod limits;
 mod load;
 mod memo;

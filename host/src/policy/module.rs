@@ -143,6 +143,20 @@ impl Module {
         self.info.stages.contains(&stage)
     }
 
+    /// Makes an instance, and asks it nothing: what every question costs at least.
+    pub(super) fn instantiate(&self) -> Result<(), PolicyError> {
+        self.ask(Stage::Describe, 0, |_, _| Ok(Ok(()))).map(drop)
+    }
+
+    /// Forgets its last answers: the next question is put to the module, whatever it is.
+    pub(super) fn forget(&self) {
+        let Memories { validate, transform, plan, review } = &self.memories;
+        validate.clear();
+        transform.clear();
+        plan.clear();
+        review.clear();
+    }
+
     fn clock_step(&self) -> Option<u32> {
         self.info.description.clock_step
     }
@@ -196,7 +210,12 @@ impl Module {
         self.memories.transform.recall(self.key(context, before), small, ask)
     }
 
-    fn transform_once(&self, context: &Context, before: &Spec) -> Result<Changed, PolicyError> {
+    /// One call, without the second one about its own result.
+    ///
+    /// # Errors
+    ///
+    /// Where it fails, or changes what it may not change.
+    pub(super) fn transform_once(&self, context: &Context, before: &Spec) -> Result<Changed, PolicyError> {
         // Whoever asks has seen that it transforms.
         let Some(indices) = &self.linked.transform else {
             return Err(self.callee.error(Stage::Transform, Failure::BadOutput("it does not transform".to_owned())));

@@ -237,6 +237,14 @@ mod tests {
             refused(|spec| alice(spec).credential.as_mut().unwrap().secret = "root".to_owned())
                 .contains("credential of `alice`")
         );
+        let known =
+            |change: fn(&mut Credential)| after(|spec| alice(spec).credential.iter_mut().for_each(change)).unwrap_err();
+        assert!(known(|credential| credential.strength = Some(4)).contains("credential of `alice`"));
+        assert!(known(|credential| credential.changed_at = Some(0)).contains("credential of `alice`"));
+        assert!(
+            known(|credential| drop(credential.labels.insert("team".to_owned(), "data".to_owned())))
+                .contains("credential of `alice`")
+        );
         assert!(
             refused(|spec| {
                 let mut mallory = alice(spec).clone();

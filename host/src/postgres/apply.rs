@@ -1,5 +1,5 @@
-//! Runs a guarded plan: first as a whole in the caller's transaction; where that fails for good,
-//! role by role between savepoints, so that one user's trouble does not hold up the others.
+//! Runs a part of a guarded plan, which is nearly always all of it: first as a whole in the caller's
+//! transaction; where that fails for good, role by role between savepoints, so that one user's trouble does not hold up the others.
 //!
 //! Removals are only begun here (the role may no longer log in); `removal` finishes them.
 
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::explain::{Attempt, ServerError};
 use super::password::Verifier;
 use super::retry;
-use crate::guard::GuardedPlan;
-use crate::plan::{Change, Plan};
+use crate::guard::parts::Part;
+use crate::plan::{Change, Step};
 use crate::sql::statement::{Renderer, Statement, Style};
 
 /// Key of the advisory lock that every instance takes before it changes anything: "rolewrig" in
@@ -76,10 +76,21 @@ pub async fn roll_back(client: &Client) {
     }
 }
 
-/// Everything that runs in the transaction: the plan's statements, then NOLOGIN for roles that go.
-fn statements(plan: &Plan, renderer: &Renderer<'_>) -> Vec<Statement> {
-    let mut statements = renderer.script(&plan.steps);
-    for (index, step) in plan.steps.iter().enumerate() {
+/// How many locks one transaction may take: half of what the server has room for, since its other
+/// sessions need theirs. It can be a little more than that, as the server counts its own processes too.
+/// <https://www.postgresql.org/docs/current/runtime-config-locks.html>
+pub async fn room_for_locks(client: &Client) -> Result<usize, Error> {
+    let sql = "SELECT current_setting('max_locks_per_transaction')::int8 \
+               * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8) / 2";
+    let rows = client.query_typed(sql, &[]).await?;
+    let room: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(usize::try_from(room).unwrap_or(usize::MAX))
+}
+
+/// Everything that runs in the transaction: the statements, then NOLOGIN for roles that go.
+fn statements(steps: &[Step], renderer: &Renderer<'_>) -> Vec<Statement> {
+    let mut statements = renderer.script(steps);
+    for (index, step) in steps.iter().enumerate() {
         if let Change::DropRole { name, reassign_to } = &step.change {
             let sql = renderer.removal(name, reassign_to.as_deref()).lock_out;
             statements.push(Statement::plain(sql, index));
@@ -88,16 +99,16 @@ fn statements(plan: &Plan, renderer: &Renderer<'_>) -> Vec<Statement> {
     statements
 }
 
-/// Runs the whole plan. After an error the transaction is lost, and everything it did.
+/// Runs the whole part. After an error the transaction is lost, and everything it did.
 pub async fn all(
     client: &Client,
-    plan: &GuardedPlan,
+    part: &Part<'_>,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
 ) -> Result<(), Error> {
     let superuser = renderer.catalog.server.superuser;
     let mut batch = Batch { client, superuser, quiet: false, sql: Zeroizing::new(String::with_capacity(BATCH)) };
-    for statement in statements(plan.plan(), renderer) {
+    for statement in statements(part.steps(), renderer) {
         batch.push(&statement, verifiers).await?;
     }
     batch.finish().await
@@ -155,29 +166,29 @@ fn with_verifiers(statement: &Statement, verifiers: &Verifiers) -> Zeroizing<Str
     }))
 }
 
-/// Runs the plan role by role. What one role needs that another lacks fails with it; everything
+/// Runs the part role by role. What one role needs that another lacks fails with it; everything
 /// else lands. An `Err` is one that ends the transaction: a lost connection, or what is worth
 /// another try as a whole.
 pub async fn one_by_one(
     client: &Client,
-    plan: &GuardedPlan,
+    part: &Part<'_>,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
 ) -> Result<Vec<Failed>, Error> {
-    let plan = plan.plan();
     let mut failed = Vec::new();
     if renderer.catalog.server.superuser {
         client.batch_execute(QUIET).await?;
     }
-    for (role, steps) in by_role(plan) {
+    for (role, steps) in by_role(part.steps()) {
         client.batch_execute("SAVEPOINT role").await?;
-        match one_role(client, plan, &steps, renderer, verifiers).await {
+        match one_role(client, part.steps(), &steps, renderer, verifiers).await {
             Ok(()) => client.batch_execute("RELEASE role").await?,
             Err((error, _)) if error.as_db_error().is_none() || retry::is_transient(&error) => return Err(error),
             Err((error, action)) => {
                 client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
                 let version = renderer.catalog.server.version;
                 let attempt = Attempt { action, role: Some(&role), server_version: version };
+                let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
                 failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
             }
         }
@@ -188,12 +199,12 @@ pub async fn one_by_one(
     Ok(failed)
 }
 
-/// Roles in the order in which the plan first speaks of them, with their steps. Roles are created
+/// Roles in the order in which the steps first speak of them, with their steps. Roles are created
 /// before their members, so that order holds for whole roles too.
-fn by_role(plan: &Plan) -> Vec<(String, Vec<usize>)> {
+fn by_role(steps: &[Step]) -> Vec<(String, Vec<usize>)> {
     let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
     let mut roles: Vec<(String, Vec<usize>)> = Vec::new();
-    for (index, step) in plan.steps.iter().enumerate() {
+    for (index, step) in steps.iter().enumerate() {
         let role = step.change.role().unwrap_or("");
         let position = *positions.entry(role).or_insert_with(|| {
             roles.push((role.to_owned(), Vec::new()));
@@ -208,12 +219,12 @@ fn by_role(plan: &Plan) -> Vec<(String, Vec<usize>)> {
 
 async fn one_role(
     client: &Client,
-    plan: &Plan,
+    all: &[Step],
     steps: &[usize],
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
 ) -> Result<(), (Error, &'static str)> {
-    for step in steps.iter().filter_map(|index| plan.steps.get(*index)) {
+    for step in steps.iter().filter_map(|index| all.get(*index)) {
         let action = step.change.action();
         let statements = match &step.change {
             Change::DropRole { name, reassign_to } => {

@@ -70,13 +70,13 @@ async fn in_lock(
 ) -> Result<Rehearsal, Error> {
     let mut rehearsal = Rehearsal::default();
     apply::begin(client).await?;
-    if let Err(error) = apply::all(client, plan, renderer, verifiers).await {
+    if let Err(error) = apply::all(client, &plan.whole(), renderer, verifiers).await {
         apply::roll_back(client).await;
         if error.as_db_error().is_none() || retry::is_transient(&error) {
             return Err(error);
         }
         apply::begin(client).await?;
-        let failed = apply::one_by_one(client, plan, renderer, verifiers).await;
+        let failed = apply::one_by_one(client, &plan.whole(), renderer, verifiers).await;
         apply::roll_back(client).await;
         rehearsal.failed = failed?;
     }

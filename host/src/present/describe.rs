@@ -9,14 +9,14 @@ use crate::printable::name;
 
 /// What happens to a subject, or to one thing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Create,
     Change,
     Remove,
 }
 
 impl Mark {
-    pub(super) fn symbol(self) -> char {
+    pub(crate) fn symbol(self) -> char {
         match self {
             Mark::Create => '+',
             Mark::Change => '~',
@@ -171,7 +171,7 @@ fn create(view: &View<'_>, role: &Role) -> Vec<String> {
 }
 
 /// `LOGIN`, `NOLOGIN, CREATEDB`: INHERIT is only worth a word where it is missing.
-pub(super) fn attributes(attributes: Attributes) -> String {
+pub(crate) fn attributes(attributes: Attributes) -> String {
     let mut words = vec![if attributes.contains(Attributes::LOGIN) { "LOGIN" } else { "NOLOGIN" }];
     words.extend((attributes - Attributes::USER).keywords());
     if !attributes.contains(Attributes::INHERIT) {
@@ -180,7 +180,7 @@ pub(super) fn attributes(attributes: Attributes) -> String {
     words.join(", ")
 }
 
-pub(super) fn alter(patch: &RolePatch) -> Vec<(Mark, String)> {
+pub(crate) fn alter(patch: &RolePatch) -> Vec<(Mark, String)> {
     let mut lines = Vec::new();
     lines.extend(patch.set.keywords().map(|word| (Mark::Create, word.to_owned())));
     lines.extend(patch.clear.keywords().map(|word| (Mark::Remove, word.to_owned())));
@@ -202,7 +202,7 @@ pub(super) fn alter(patch: &RolePatch) -> Vec<(Mark, String)> {
     lines
 }
 
-fn valid_until(expiry: Expiry) -> String {
+pub(crate) fn valid_until(expiry: Expiry) -> String {
     match expiry {
         Expiry::Never => "password valid for ever".to_owned(),
         Expiry::At(i64::MIN) => "password never valid".to_owned(),
@@ -225,7 +225,7 @@ pub(super) fn moment(expiry: Expiry) -> String {
     }
 }
 
-fn member_of(edge: &Membership) -> String {
+pub(crate) fn member_of(edge: &Membership) -> String {
     format!("member of {}", self::edge(edge))
 }
 
@@ -240,17 +240,17 @@ pub(super) fn edge(edge: &Membership) -> String {
     text
 }
 
-pub(super) fn privilege(role: Option<&str>, grant: &Grant, privileges: Privileges) -> String {
+pub(crate) fn privilege(role: Option<&str>, grant: &Grant, privileges: Privileges) -> String {
     let words: Vec<&str> = privileges.keywords().collect();
     let public = if role.is_none() { " for PUBLIC" } else { "" };
     format!("{} on {}{}{public}", words.join(", "), object(&grant.on), inside(&grant.database))
 }
 
-fn inside(database: &Option<String>) -> String {
+pub(crate) fn inside(database: &Option<String>) -> String {
     database.as_deref().map(|database| format!(" in database {}", name(database))).unwrap_or_default()
 }
 
-pub(super) fn object(object: &Object) -> String {
+pub(crate) fn object(object: &Object) -> String {
     let dotted = |kind: &str, schema: &str, of: &str| format!("{kind} {}.{}", name(schema), name(of));
     let future = |kind: &str, owner: &str, schema: &Option<String>| {
         let place = schema.as_deref().map(|schema| format!(" in schema {}", name(schema))).unwrap_or_default();
@@ -283,7 +283,7 @@ pub(super) fn object(object: &Object) -> String {
     }
 }
 
-fn database_words(database: &Database) -> String {
+pub(crate) fn database_words(database: &Database) -> String {
     let owner = database.owner.as_deref().map(|owner| format!(" owned by {}", name(owner))).unwrap_or_default();
     format!("database {}{owner}", name(&database.name))
 }

@@ -9,7 +9,7 @@ pub mod sql;
 pub mod status;
 pub mod text;
 
-mod describe;
+pub(crate) mod describe;
 #[cfg(test)]
 mod fixture;
 

@@ -1,7 +1,7 @@
-//! Carries a judged plan out: lock, compare the fingerprint, run, record, commit; then finish the
-//! removals. Whatever happens, the ledger says what PostgreSQL holds.
+//! Carries a judged plan out: lock, compare the fingerprint, run, record, commit (once; once for each
+//! part of a plan that the server's lock table is too small for); then finish the removals. Whatever happens, the ledger says what PostgreSQL holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use serde_json::json;
@@ -11,10 +11,11 @@ use super::decide::{kind_of, secret_version};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
+use crate::guard::parts::Part;
 use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
 use crate::model::{Role, Severity, Standing};
-use crate::plan::Change;
 use crate::plan::replay::compare;
+use crate::plan::{Change, Plan};
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::removal::{self, Removals};
@@ -101,19 +102,9 @@ impl Reconciler {
         update: &mut Update,
     ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
         let mut ledger = planned.observation.ledger.clone();
-        let transaction = self.transaction(client, planned, plan, verifiers, update, &mut ledger).await;
-        let mut failed = match transaction {
-            Ok(Some(failed)) => failed,
-            Ok(None) => {
-                apply::roll_back(client).await;
-                return Ok(None);
-            }
-            Err(error) => {
-                apply::roll_back(client).await;
-                return Err(error);
-            }
+        let Some(mut failed) = self.in_parts(client, planned, plan, verifiers, update, &mut ledger).await? else {
+            return Ok(None);
         };
-        ledger.settle(client, update).await?;
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);
@@ -126,25 +117,92 @@ impl Reconciler {
         Ok(Some((failed, sessions)))
     }
 
-    /// The one transaction. Leaves it open on an error, for the caller to roll back.
-    async fn transaction(
+    /// The plan in as few transactions as the server has room for: one, but for very large plans. Each
+    /// records what it did, so that the ledger agrees with PostgreSQL wherever this ends, and the next
+    /// cycle plans what is left.
+    async fn in_parts(
         &self,
         client: &Client,
         planned: &Planned,
         plan: &GuardedPlan,
         verifiers: &Verifiers,
-        update: &mut Update,
+        update: &Update,
         ledger: &mut Ledger,
     ) -> Result<Option<Vec<Failed>>, CycleError> {
+        let catalog = &planned.observation.catalog;
+        let room = self.room_for_locks(client, planned).await?;
+        let mut parts = VecDeque::from(plan.parts(catalog, room));
+        let mut done = Done { fingerprint: catalog.fingerprint.clone(), ..Done::default() };
+        while let Some(part) = parts.pop_front() {
+            let later = parts.iter().flat_map(roles_of).collect();
+            let turn = Turn { part: &part, later, is_last: parts.is_empty(), done: &done };
+            let mut update = turn.update(update, planned);
+            match self.transaction(client, planned, &turn, verifiers, &mut update, ledger).await {
+                Ok(Some((failed, fingerprint))) => {
+                    ledger.settle(client, &update).await?;
+                    done.parts += 1;
+                    done.failed.extend(failed);
+                    done.fingerprint = fingerprint;
+                    if !parts.is_empty() {
+                        tracing::info!(
+                            part = done.parts,
+                            left = parts.len(),
+                            "a part of the plan is applied and recorded"
+                        );
+                    }
+                }
+                Ok(None) => {
+                    apply::roll_back(client).await;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    apply::roll_back(client).await;
+                    // Whether the ledger is there was decided in the transaction that is gone.
+                    if done.parts == 0 {
+                        ledger.clone_from(&planned.observation.ledger);
+                    }
+                    let Some(smaller) = error.is_out_of_locks().then(|| part.halved(catalog)).flatten() else {
+                        return Err(error.after(done.parts));
+                    };
+                    tracing::warn!(
+                        steps = part.steps().len(),
+                        "the server's lock table has no room for this in one transaction; trying it in smaller parts"
+                    );
+                    for part in smaller.into_iter().rev() {
+                        parts.push_front(part);
+                    }
+                }
+            }
+        }
+        Ok(Some(done.failed))
+    }
+
+    async fn room_for_locks(&self, client: &Client, planned: &Planned) -> Result<usize, CycleError> {
+        let room = apply::room_for_locks(client).await;
+        self.attempt(room, planned, "ask how many locks a transaction may take")
+    }
+
+    /// One transaction: nearly always the only one. Leaves it open on an error, for the caller to roll
+    /// back. `None`: stale. Else what failed, and the catalog's fingerprint as it was left.
+    async fn transaction(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        turn: &Turn<'_>,
+        verifiers: &Verifiers,
+        update: &mut Update,
+        ledger: &mut Ledger,
+    ) -> Result<Option<(Vec<Failed>, String)>, CycleError> {
+        let Turn { part, done, .. } = turn;
         let catalog = &planned.observation.catalog;
         let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
         self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
         self.check_claim(client, ledger).await?;
-        if !self.is_fresh(client, planned).await? {
+        if self.fingerprint(client, planned).await? != done.fingerprint {
             return Ok(None);
         }
         let mut failed = Vec::new();
-        if let Err(error) = apply::all(client, plan, &renderer, verifiers).await {
+        if let Err(error) = apply::all(client, part, &renderer, verifiers).await {
             if error.as_db_error().is_none() || retry::is_transient(&error) {
                 return self.attempt(Err(error), planned, "apply the plan");
             }
@@ -152,48 +210,58 @@ impl Reconciler {
             apply::roll_back(client).await;
             self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
             self.check_claim(client, ledger).await?;
-            if !self.is_fresh(client, planned).await? {
+            if self.fingerprint(client, planned).await? != done.fingerprint {
                 return Ok(None);
             }
-            let result = apply::one_by_one(client, plan, &renderer, verifiers).await;
+            let result = apply::one_by_one(client, part, &renderer, verifiers).await;
             failed = self.attempt(result, planned, "apply the plan role by role")?;
         }
-        without_failed(update, planned, &failed);
-        let without_effect = self.verify(client, planned, &failed).await?;
+        let mut known: Vec<Failed> = done.failed.iter().chain(&failed).cloned().collect();
+        turn.leave_out(update, planned, &known);
+        let without_effect = self.verify(client, planned, turn, &known).await?;
         for failed in &without_effect {
             // It is ours, and not as it was meant to be.
             if let Some(record) = update.upserts.get_mut(&failed.role) {
                 record.applied = None;
             }
         }
+        known.extend(without_effect.iter().cloned());
         failed.extend(without_effect);
-        if failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
-            let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
-            let fingerprint = self.attempt(fingerprint, planned, "read the catalog's fingerprint")?;
-            update.converged = Some(Converged { inputs: planned.observation.inputs.clone(), fingerprint });
+        let fingerprint = self.fingerprint(client, planned).await?;
+        if turn.is_last && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
+            let inputs = planned.observation.inputs.clone();
+            update.converged = Some(Converged { inputs, fingerprint: fingerprint.clone() });
         }
         ledger.write(client, update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
-        Ok(Some(failed))
+        Ok(Some((failed, fingerprint)))
     }
 
     /// CREATE and ALTER ROLE do what they say. A GRANT or REVOKE may do less, or more, and only warn:
     /// for want of rights, or since an edge has another grantor. So after those the outcome is read
     /// and compared before it is recorded.
-    async fn verify(&self, client: &Client, planned: &Planned, failed: &[Failed]) -> Result<Vec<Failed>, CycleError> {
+    async fn verify(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        turn: &Turn<'_>,
+        failed: &[Failed],
+    ) -> Result<Vec<Failed>, CycleError> {
         let server = &planned.observation.catalog.server;
         let may_differ = |change: &Change| match change {
             Change::GrantRole { .. } | Change::RevokeRole { .. } | Change::RevokePrivilege { .. } => true,
             _ => !server.superuser,
         };
-        if !planned.plan.steps.iter().any(|step| may_differ(&step.change)) {
+        if !turn.part.steps().iter().any(|step| may_differ(&step.change)) {
             return Ok(Vec::new());
         }
         let read = snapshot::read_in_transaction(client, &server.target).await;
         let roles = self.attempt(read, planned, "compare the outcome with the plan")?.catalog.roles;
         let known: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
+        let finished = turn.finished(planned);
         let mut more = Vec::new();
-        for name in planned.resolved.in_scope.iter().filter(|name| !known.contains(name.as_str())) {
+        let names = planned.resolved.in_scope.iter().map(String::as_str);
+        for name in names.filter(|name| finished.contains(name) && !known.contains(name)) {
             let (Some(made), Some(wanted)) = (roles.get(name), planned.resolved.desired.get(name)) else { continue };
             let mut made = made.clone();
             // Hidden from who may not read pg_authid.
@@ -204,16 +272,15 @@ impl Reconciler {
             let differences = compare(&made, &wanted, server.has_membership_options());
             if !differences.is_empty() {
                 let error = ServerError::without_effect(name, &differences, &server.current_user);
-                more.push(Failed { role: name.clone(), steps: steps_of(planned, name), error });
+                more.push(Failed { role: name.to_owned(), steps: steps_of(planned, name), error });
             }
         }
         Ok(more)
     }
 
-    async fn is_fresh(&self, client: &Client, planned: &Planned) -> Result<bool, CycleError> {
-        let catalog = &planned.observation.catalog;
-        let fingerprint = snapshot::fingerprint(client, catalog.server.reads_verifiers).await;
-        Ok(self.attempt(fingerprint, planned, "compare the catalog's fingerprint")? == catalog.fingerprint)
+    async fn fingerprint(&self, client: &Client, planned: &Planned) -> Result<String, CycleError> {
+        let fingerprint = snapshot::fingerprint(client, planned.observation.catalog.server.reads_verifiers).await;
+        self.attempt(fingerprint, planned, "compare the catalog's fingerprint")
     }
 
     /// Ends sessions, hands over in every database, and drops; what is dropped leaves the ledger in
@@ -251,20 +318,28 @@ impl Reconciler {
         errors.extend(removal::hand_over(target, &removals, &dependencies, catalog.server.version).await);
         removals.retain(|role, _| !errors.contains_key(role));
 
-        self.attempt(apply::begin(client).await, planned, "begin the transaction that drops roles")?;
-        let dropped = removal::drop_roles(client, &removals, catalog.server.version).await;
-        let dropped = match dropped {
-            Ok(failed) => {
-                errors.extend(failed);
-                self.record_removals(client, planned, &removals, &errors, ledger).await
-            }
-            Err(error) => self.attempt(Err(error), planned, "drop roles"),
-        };
-        match dropped {
-            Ok(update) => ledger.settle(client, &update).await?,
-            Err(error) => {
-                apply::roll_back(client).await;
-                return Err(error);
+        // The drop of a role locks it, and its record in the ledger goes in the same transaction.
+        let room = self.room_for_locks(client, planned).await?.max(1);
+        let mut left = removals;
+        while !left.is_empty() {
+            let after = left.keys().nth(room).cloned();
+            let later = after.map(|first| left.split_off(&first)).unwrap_or_default();
+            let removals = std::mem::replace(&mut left, later);
+            self.attempt(apply::begin(client).await, planned, "begin the transaction that drops roles")?;
+            let dropped = removal::drop_roles(client, &removals, catalog.server.version).await;
+            let dropped = match dropped {
+                Ok(failed) => {
+                    errors.extend(failed);
+                    self.record_removals(client, planned, &removals, &errors, ledger).await
+                }
+                Err(error) => self.attempt(Err(error), planned, "drop roles"),
+            };
+            match dropped {
+                Ok(update) => ledger.settle(client, &update).await?,
+                Err(error) => {
+                    apply::roll_back(client).await;
+                    return Err(error);
+                }
             }
         }
         let failed =
@@ -328,7 +403,7 @@ impl Reconciler {
         }
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
-        let (removed, history) = (removed.collect(), history(planned, &[]));
+        let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
         Update { upserts, removed, history, converged: None, claim: self.own_claim() }
     }
 
@@ -376,16 +451,71 @@ fn as_applied(role: &Role) -> Role {
     }
 }
 
-/// Takes out what did not happen.
-fn without_failed(update: &mut Update, planned: &Planned, failed: &[Failed]) {
-    for failed in failed {
-        // What was recorded before still holds.
-        update.upserts.remove(&failed.role);
+/// What the parts before have done.
+#[derive(Default)]
+struct Done {
+    parts: usize,
+    failed: Vec<Failed>,
+    /// The catalog's, as the last of them left it.
+    fingerprint: String,
+}
+
+/// One transaction among those that a plan takes.
+struct Turn<'a> {
+    part: &'a Part<'a>,
+    /// Roles that have steps in later parts.
+    later: BTreeSet<&'a str>,
+    is_last: bool,
+    done: &'a Done,
+}
+
+impl Turn<'_> {
+    /// Roles that are as declared once this part is done, and were not before; in the last part, also
+    /// those that needed nothing.
+    fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
+        let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
+        if self.is_last {
+            let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
+            let others = planned.resolved.in_scope.iter().map(String::as_str);
+            finished.extend(others.filter(|role| !touched.contains(role)));
+        }
+        finished
     }
-    // A role that others were to be created with may be missing: whoever is not there is not recorded.
-    if !failed.is_empty() {
-        update.history = history(planned, failed);
+
+    /// What the ledger is to say after this part, out of what it is to say after all of them.
+    fn update(&self, all: &Update, planned: &Planned) -> Update {
+        let finished = self.finished(planned);
+        let finished = all.upserts.iter().filter(|(role, _)| finished.contains(role.as_str()));
+        Update {
+            upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
+            removed: if self.is_last { all.removed.clone() } else { Vec::new() },
+            history: history(planned, &self.part.positions()),
+            converged: None,
+            claim: all.claim.clone(),
+        }
     }
+
+    /// Takes out what did not happen.
+    fn leave_out(&self, update: &mut Update, planned: &Planned, failed: &[Failed]) {
+        for failed in failed {
+            // What was recorded before still holds.
+            update.upserts.remove(&failed.role);
+        }
+        // A role that others were to be created with may be missing: whoever is not there is not recorded.
+        if !failed.is_empty() {
+            let failed: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
+            update.history = history(planned, &(&self.part.positions() - &failed));
+        }
+    }
+}
+
+/// Roles that a part has steps for.
+fn roles_of<'a>(part: &'a Part<'_>) -> impl Iterator<Item = &'a str> {
+    part.steps().iter().filter_map(|step| step.change.role())
+}
+
+fn plan_positions(planned: &Planned) -> BTreeSet<usize> {
+    (0..planned.plan.steps.len()).collect()
 }
 
 fn steps_of(planned: &Planned, role: &str) -> Vec<usize> {
@@ -393,16 +523,15 @@ fn steps_of(planned: &Planned, role: &str) -> Vec<usize> {
     steps.filter(|(_, step)| step.change.role() == Some(role)).map(|(index, _)| index).collect()
 }
 
-/// One line for the history; `None` where nothing was changed.
-fn history(planned: &Planned, failed: &[Failed]) -> Option<HistoryEntry> {
-    let failed: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
-    let steps: Vec<serde_json::Value> = planned
-        .plan
-        .steps
+/// One line for the history: the steps at these places of the plan. `None` where nothing was changed.
+fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<HistoryEntry> {
+    let done: Vec<_> = positions.iter().filter_map(|position| planned.plan.steps.get(*position)).cloned().collect();
+    if done.is_empty() {
+        return None;
+    }
+    let steps: Vec<serde_json::Value> = done
         .iter()
-        .enumerate()
-        .filter(|(index, _)| !failed.contains(index))
-        .map(|(_, step)| {
+        .map(|step| {
             json!({
                 "action": step.change.action(),
                 "role": step.change.role(),
@@ -411,10 +540,9 @@ fn history(planned: &Planned, failed: &[Failed]) -> Option<HistoryEntry> {
             })
         })
         .collect();
-    if steps.is_empty() {
-        return None;
-    }
-    let summary = serde_json::to_value(planned.counts()).unwrap_or_default();
+    let done = Plan { steps: done, ..Plan::default() };
+    let counts = done.counts(&planned.plan.users(&planned.observation.catalog));
+    let summary = serde_json::to_value(counts).unwrap_or_default();
     Some(HistoryEntry { digest: planned.plan.digest.clone(), summary, steps: steps.into() })
 }
 

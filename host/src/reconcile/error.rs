@@ -1,5 +1,7 @@
 //! What ends a cycle before its end, and whether it is worth another try.
 
+use tokio_postgres::error::SqlState;
+
 use crate::catalog::Server;
 use crate::ledger::LedgerError;
 use crate::policy::{ChainError, PolicyError};
@@ -108,6 +110,24 @@ impl CycleError {
     pub fn postgres(error: &tokio_postgres::Error, action: &str, server: &Server) -> CycleError {
         let attempt = Attempt { action, role: None, server_version: server.version };
         CycleError::Postgres(Box::new(ServerError::new(error, &attempt)))
+    }
+
+    /// Whether the transaction took more locks than the server had room for (or memory, which more room
+    /// for locks would not mend, but smaller transactions may).
+    pub(super) fn is_out_of_locks(&self) -> bool {
+        let CycleError::Postgres(error) = self else { return false };
+        error.sqlstate.as_deref() == Some(SqlState::OUT_OF_MEMORY.code())
+    }
+
+    /// The same, where a number of parts of the plan had been applied before.
+    pub(super) fn after(mut self, parts: usize) -> CycleError {
+        if let CycleError::Postgres(error) = &mut self
+            && parts > 0
+        {
+            let are = if parts == 1 { "part of it is" } else { "parts of it are" };
+            error.attempted = format!("{} ({parts} {are} applied and recorded)", error.attempted);
+        }
+        self
     }
 
     /// Whether a little later it may well go.

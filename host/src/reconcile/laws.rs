@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use crate::catalog::Catalog;
-use crate::guard::{self, Bounds, Judgement};
+use crate::guard::{self, Bounds, GuardedPlan, Judgement};
 use crate::model::{
     Attributes, Credential, Database, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState,
     Spec, Standing,
 };
-use crate::plan::{Cause, Plan, assemble, replay};
+use crate::plan::{Cause, Change, Plan, assemble, replay};
 use crate::policy::{Chain, Context, Limits, Runtime};
 use crate::resolve::{self, Kind, Origin, Record, Records, Resolved};
 
@@ -221,6 +221,39 @@ fn bounds() -> Bounds {
     }
 }
 
+/// What each role can come by through its memberships, itself included.
+type Reach = BTreeMap<String, BTreeSet<String>>;
+
+fn reach(roles: &BTreeMap<String, Role>) -> Reach {
+    roles.keys().map(|name| (name.clone(), reach_of(name, roles))).collect()
+}
+
+fn reach_of(name: &str, roles: &BTreeMap<String, Role>) -> BTreeSet<String> {
+    let (mut held, mut seen, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![name]);
+    while let Some(name) = next.pop() {
+        let Some(role) = roles.get(name).filter(|_| seen.insert(name)) else { continue };
+        held.insert(format!("role {name}"));
+        held.extend(role.attributes.keywords().map(|keyword| format!("{keyword} of {name}")));
+        for grant in &role.grants {
+            held.extend(grant.privileges.iter().map(|privilege| format!("{privilege:?} on {:?}", grant.on)));
+        }
+        next.extend(role.memberships.iter().map(|edge| edge.role.as_str()));
+    }
+    held
+}
+
+fn owned(outcome: replay::Outcome<'_>) -> BTreeMap<String, Role> {
+    outcome.roles.into_iter().map(|(name, role)| (name, role.into_owned())).collect()
+}
+
+fn sorted(mut roles: BTreeMap<String, Role>) -> BTreeMap<String, Role> {
+    for role in roles.values_mut() {
+        role.memberships.sort();
+        role.grants.sort();
+    }
+    roles
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -235,6 +268,33 @@ proptest! {
         prop_assert!(differences.is_empty(), "{differences:#?}\n{:#?}", plan.steps);
         let judged = guard::judge(plan.into(), "standard", &resolved, catalog, &bounds());
         prop_assert!(matches!(judged, Judgement::Pass(_)), "{judged:#?}");
+    }
+
+    #[test]
+    fn in_parts_a_plan_ends_the_same_and_nobody_holds_more_on_the_way_than_before_or_after(
+        world in world(),
+        room in 0..6_usize,
+    ) {
+        let World { spec, catalog, records, in_sync } = &world;
+        let resolved = resolve::resolve(spec, catalog, records, in_sync);
+        let mut plan = plan(&resolved, catalog);
+        // What runs in parts is the beginning of a removal; its end comes after all of them.
+        plan.steps.retain(|step| !matches!(step.change, Change::DropRole { .. }));
+        let guarded = GuardedPlan::unjudged(plan.clone().into());
+        let parts = guarded.parts(catalog, room);
+        let whole = owned(replay::replay(&catalog.roles, &plan.steps).unwrap());
+        let (before, after) = (reach(&catalog.roles), reach(&whole));
+        let mut roles = catalog.roles.clone();
+        for part in &parts {
+            roles = owned(replay::replay(&roles, part.steps()).unwrap());
+            for (role, held) in reach(&roles) {
+                let fits = |bound: &Reach| bound.get(&role).is_some_and(|bound| held.is_subset(bound));
+                prop_assert!(fits(&before) || fits(&after), "{role} holds {held:?} on the way\n{parts:#?}");
+            }
+        }
+        prop_assert_eq!(sorted(roles), sorted(whole));
+        let positions: BTreeSet<usize> = parts.iter().flat_map(|part| part.positions()).collect();
+        prop_assert_eq!(positions, (0..plan.steps.len()).collect::<BTreeSet<_>>());
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Inner {
         let found = wanted.iter().map(|wanted| {
             let secret = match by_name.get(wanted.name.as_str()).map(Vec::as_slice) {
                 Some([(file, object)]) => Secret {
-                    changed_at: i64::try_from(file.stamp.modified / 1_000_000_000).ok(),
+                    changed_at: i64::try_from(file.stamp.modified.div_euclid(1_000_000_000)).ok(),
                     labels: object.labels(),
                     ..object.secret(&wanted.key, version(file, object))
                 },

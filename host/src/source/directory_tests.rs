@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Directory, Source, SourceError};
 use crate::model::SecretState;
@@ -261,6 +261,28 @@ async fn the_version_of_a_secret_moves_with_its_file_and_not_with_what_it_holds(
     tokio::time::sleep(Duration::from_millis(20)).await;
     place.write("a.yaml", &secret("s", "stringData: {password: hunter2}"));
     assert_ne!(place.secret("s", "password").await.version, first);
+}
+
+#[tokio::test]
+async fn a_secret_has_the_labels_of_its_manifest_and_the_age_of_its_file() {
+    let labelled = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {team: data, rotated-by: vault, odd: 1}}\n\
+                    stringData: {password: hunter2}\n";
+    let place = Place::with(&[("s.yaml", labelled)]);
+    let file = fs::File::options().write(true).open(place.0.join("s.yaml")).unwrap();
+    let written = |at: SystemTime| file.set_modified(at).unwrap();
+
+    written(UNIX_EPOCH + Duration::from_millis(1_790_000_000_999));
+    let found = place.secret("s", "password").await;
+    assert_eq!(found.changed_at, Some(1_790_000_000), "rounded down");
+    let labels: Vec<_> = found.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("rotated-by", "vault"), ("team", "data")], "a number is no label, as in Kubernetes");
+
+    written(UNIX_EPOCH - Duration::from_millis(1));
+    assert_eq!(place.secret("s", "password").await.changed_at, Some(-1), "rounded down, also before 1970");
+    let missing = place.secret("s", "other").await;
+    assert_eq!((missing.state, missing.labels.len()), (SecretState::Missing, 2));
+    let nowhere = place.secret("t", "password").await;
+    assert_eq!((nowhere.changed_at, nowhere.labels.len()), (None, 0));
 }
 
 #[tokio::test]

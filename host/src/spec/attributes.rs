@@ -25,7 +25,7 @@ pub(super) struct Attributes {
     pub(super) comment: Option<String>,
 }
 
-impl Reader<'_> {
+impl Reader {
     pub(super) fn attributes(&mut self, user: &Node, path: &str, who: &str) -> Attributes {
         Attributes {
             labels: user
@@ -104,8 +104,11 @@ impl Reader<'_> {
         if node.text() == Some("unlimited") {
             return Some(Limit::Unlimited);
         }
-        let number = matches!(node.kind, Kind::Number).then(|| self.text.get(node.range())).flatten();
-        match number.and_then(|text| text.trim().parse().ok()) {
+        let number = match &node.kind {
+            Kind::Number(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number {
             Some(most) if most <= MAX_SESSIONS => Some(Limit::AtMost(most)),
             _ => {
                 let message = format!("`connection_limit` of {who} must be a number of sessions, or `unlimited`");

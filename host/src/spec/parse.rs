@@ -80,8 +80,7 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
             return Err(explain(&locations, problems));
         }
     };
-    let hidden = std::mem::take(&mut stream.comments);
-    let mut reader = Reader { problems: Vec::new(), hidden, text: &document.text };
+    let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
     let users = reader.document(&stream.documents);
     reader.across(&users);
 
@@ -115,14 +114,12 @@ fn explain(locations: &Locations, mut problems: Vec<Problem>) -> Vec<Diagnostic>
 }
 
 /// Collects problems, and what must not be shown, while the tree is read.
-pub(super) struct Reader<'t> {
+pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     pub(super) hidden: Vec<Range<usize>>,
-    /// What is read.
-    pub(super) text: &'t str,
 }
 
-impl Reader<'_> {
+impl Reader {
     pub(super) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Diagnostic, Document, Parsed, parse};
-use crate::model::{Attributes, Finding, Membership, Mode, Object, Privileges, Severity};
+use crate::model::{Attributes, Expiry, Finding, Limit, Membership, Mode, Object, Privileges, Severity};
 
 fn good(text: &str) -> Parsed {
     parse(&Document::plain("users.yaml", text)).unwrap_or_else(|problems| panic!("{}", shown(&problems)))
@@ -94,6 +94,54 @@ fn a_secret_can_be_named() {
     let parsed = good("users: [{username: A_b, secret: {name: x}}, {username: B, secret: {name: x, key: P.w_2}}]");
     let secrets: Vec<String> = parsed.secrets().iter().map(ToString::to_string).collect();
     assert_eq!(secrets, ["x#P.w_2", "x#password"]);
+}
+
+#[test]
+fn a_user_has_the_labels_the_end_the_limit_and_the_comment_that_it_declares() {
+    let parsed = good(
+        "users:\n- username: a\n  labels: {team: payments, ticket: '123', note: ''}\n  valid_until: 2027-01-31\n  \
+         connection_limit: 0\n  comment: \"it's\"\n- {username: b}\n",
+    );
+    let a = &parsed.spec.roles["a"];
+    let labels: Vec<_> = a.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("note", ""), ("team", "payments"), ("ticket", "123")]);
+    assert_eq!((a.valid_until, a.connection_limit), (Some(Expiry::At(1_801_353_600)), Some(Limit::AtMost(0))));
+    assert_eq!(a.comment.as_deref(), Some("it's"));
+
+    let b = &parsed.spec.roles["b"];
+    assert_eq!((b.valid_until, b.connection_limit), (Some(Expiry::Never), Some(Limit::Unlimited)));
+    assert_eq!((&b.comment, b.labels.len()), (&None, 0), "what is not said is as it always was");
+}
+
+#[test]
+fn an_end_is_a_moment_wherever_it_is_written_down() {
+    let end = |text: &str| good(&user(&format!("valid_until: {text}"))).spec.roles["alice"].valid_until;
+    for (text, seconds) in [
+        ("1970-01-01", 0),
+        ("2028-02-29", 1_835_395_200),
+        ("2027-01-31T00:00:00Z", 1_801_353_600),
+        ("2027-01-31T01:30:00+01:30", 1_801_353_600),
+        ("\"2027-01-30T19:00:00.999-05:00\"", 1_801_353_600),
+        ("1969-12-31T23:59:59.5Z", -1),
+    ] {
+        assert_eq!(end(text), Some(Expiry::At(seconds)), "{text}");
+    }
+    assert_eq!(end("never"), Some(Expiry::Never));
+    let limit = |text: &str| good(&user(&format!("connection_limit: {text}"))).spec.roles["alice"].connection_limit;
+    assert_eq!(limit("unlimited"), Some(Limit::Unlimited));
+    assert_eq!(limit("2147483647"), Some(Limit::AtMost(2_147_483_647)));
+    let shared = good("users: [{username: a, connection_limit: &n 7}, {username: b, connection_limit: *n}]");
+    assert_eq!(shared.spec.roles["b"].connection_limit, Some(Limit::AtMost(7)));
+}
+
+#[test]
+fn what_is_wrong_with_labels_ends_limits_and_comments_says_what_to_write() {
+    let long = "x".repeat(64);
+    let text = format!(
+        "users:\n  - username: alice\n    labels: {{team: 7, on: true, \"\": a, {long}: a, where: \"a\\nb\"}}\n    \
+         valid_until: 2027-02-30\n    connection_limit: -1\n    comment: 5\n"
+    );
+    insta::assert_snapshot!("labels_ends_limits_and_comments", shown(&bad(&text)));
 }
 
 #[test]
@@ -189,6 +237,29 @@ fn every_mistake_is_located() {
             "users:\n- username: a\n- username: b\n  secret: {name: user-a-secret}\n",
             "4:11 shared-secret /users/1/secret",
         ),
+        // What a user says of itself.
+        (&user("labels: [a]"), "1:36 wrong-type /users/0/labels"),
+        (&user("labels: "), "1:28 wrong-type /users/0/labels"),
+        (&user("labels: {a: 1}"), "1:40 unquoted-name /users/0/labels/a"),
+        (&user("labels: {a/b: no, c: yes, d: false}"), "1:57 unquoted-name /users/0/labels/d"),
+        (&user("labels: {a: [b]}"), "1:40 wrong-type /users/0/labels/a"),
+        (&user("labels: {'': b}"), "1:37 invalid-label /users/0/labels/"),
+        (&user("labels: {a: \"b\\u0007\"}"), "1:40 invalid-label /users/0/labels/a"),
+        (&user("labels: {a: b, a: c}"), "1:43 duplicate-key /users/0/labels/a"),
+        (&user("valid_until: 2027"), "1:41 wrong-type /users/0/valid_until"),
+        (&user("valid_until: "), "1:28 wrong-type /users/0/valid_until"),
+        (&user("valid_until: 2027-02-29"), "1:41 invalid-time /users/0/valid_until"),
+        (&user("valid_until: 2027-1-1"), "1:41 invalid-time /users/0/valid_until"),
+        (&user("valid_until: tomorrow"), "1:41 invalid-time /users/0/valid_until"),
+        (&user("valid_until: 2027-01-01T25:00:00Z"), "1:41 invalid-time /users/0/valid_until"),
+        (&user("valid_until: 2027-01-01T00:00:00"), "1:41 invalid-time /users/0/valid_until"),
+        (&user("connection_limit: -1"), "1:46 invalid-limit /users/0/connection_limit"),
+        (&user("connection_limit: 1.5"), "1:46 invalid-limit /users/0/connection_limit"),
+        (&user("connection_limit: 2147483648"), "1:46 invalid-limit /users/0/connection_limit"),
+        (&user("connection_limit: '5'"), "1:46 invalid-limit /users/0/connection_limit"),
+        (&user("comment: [a]"), "1:37 wrong-type /users/0/comment"),
+        (&user("comment: 1"), "1:37 unquoted-name /users/0/comment"),
+        (&user("comment: \"a\\0\""), "1:37 invalid-comment /users/0/comment"),
         // Circles.
         (
             "users:\n- {username: a, roles: [g, b]}\n- {username: b, roles: [c]}\n- {username: c, roles: [a]}\n",
@@ -228,13 +299,13 @@ fn all_problems_are_told_in_the_order_of_the_file() {
       |
     2 |   - usrename: …   #…
       |     ^^^^^^^^
-      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret` and `password`
+      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
 
     users.yaml:3:5: error[unknown-key]: this user has an unknown key "rolse"
       |
     3 |     rolse: …
       |     ^^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret` and `password`
+      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
 
     users.yaml:5:16: error[unquoted-name]: role name must be text, but YAML reads a number here
       |
@@ -268,7 +339,7 @@ fn a_message_reads_like_a_compilers() {
       |
     5 |     role: …
       |     ^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret` and `password`
+      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
     "#);
 }
 
@@ -350,6 +421,11 @@ fn pieces() -> impl Strategy<Value = String> {
         "privileges:",
         "secret:",
         "password:",
+        "labels:",
+        "valid_until:",
+        "connection_limit:",
+        "comment:",
+        "2027-02-30",
         "name:",
         "key:",
         "\n",
@@ -402,6 +478,21 @@ proptest! {
         check_places(&text);
         check_places(&format!("users:\n{text}"));
         check_places(&format!("users: [{{username: alice, {text}}}]"));
+    }
+
+    #[test]
+    fn every_end_is_the_second_that_it_names(
+        seconds in -62_135_596_800_i64..253_402_300_800, minutes in -1_439_i64..1_440, limit in 0..=i32::MAX as u32,
+    ) {
+        // The clock of a place that is this far ahead.
+        let there = jiff::Timestamp::from_second(seconds + minutes * 60);
+        prop_assume!(there.as_ref().is_ok_and(|there| (-62_135_596_800..253_402_300_800).contains(&there.as_second())));
+        let clock = there.unwrap().strftime("%Y-%m-%dT%H:%M:%S");
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let offset = format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60);
+        let role = good(&user(&format!("valid_until: {clock}{offset}, connection_limit: {limit}"))).spec.roles["alice"].clone();
+        prop_assert_eq!(role.valid_until, Some(Expiry::At(seconds)));
+        prop_assert_eq!(role.connection_limit, Some(Limit::AtMost(limit)));
     }
 
     #[test]

@@ -87,7 +87,7 @@ struct Named {
     at: Range<usize>,
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads one user. Without a usable name there is none; everything else that is wrong is
     /// reported and left out.
     pub(super) fn user<'a>(&mut self, node: &'a Node, index: usize) -> Option<User<'a>> {
@@ -150,7 +150,7 @@ impl Reader<'_> {
     pub(super) fn words<'a>(&mut self, node: &'a Node, path: &str, what: &str) -> Option<&'a str> {
         match &node.kind {
             Kind::Text(text) => Some(text),
-            Kind::Number | Kind::Bool | Kind::Null => {
+            Kind::Number(_) | Kind::Bool | Kind::Null => {
                 let message = format!("{what} must be text, but YAML reads {} here", node.what());
                 let help = "write it in quotes if it is meant as a name, such as \"123\"";
                 self.report(Problem::new(node.range(), "unquoted-name", path.to_owned(), message).help(help));

@@ -33,8 +33,8 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     Null,
     Bool,
-    /// An integer or a floating-point number; nothing here needs its value.
-    Number,
+    /// An integer or a floating-point number, as it is written.
+    Number(String),
     Text(String),
     Sequence(Vec<Node>),
     Mapping(Vec<Entry>),
@@ -118,7 +118,7 @@ impl Node {
         match &self.kind {
             Kind::Null => "null",
             Kind::Bool => "a boolean",
-            Kind::Number => "a number",
+            Kind::Number(_) => "a number",
             Kind::Text(_) => "text",
             Kind::Sequence(_) => "a list",
             Kind::Mapping(_) => "a mapping",
@@ -128,10 +128,10 @@ impl Node {
     /// Overwrites every text in the tree, for trees that hold Secrets.
     pub(crate) fn wipe(&mut self) {
         match &mut self.kind {
-            Kind::Text(text) => text.zeroize(),
+            Kind::Text(text) | Kind::Number(text) => text.zeroize(),
             Kind::Sequence(items) => items.iter_mut().for_each(Node::wipe),
             Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| entry.value.wipe()),
-            Kind::Null | Kind::Bool | Kind::Number => {}
+            Kind::Null | Kind::Bool => {}
         }
     }
 
@@ -139,10 +139,10 @@ impl Node {
     fn cost(&self) -> usize {
         size_of::<Entry>()
             + match &self.kind {
-                Kind::Text(text) => text.len(),
+                Kind::Text(text) | Kind::Number(text) => text.len(),
                 Kind::Sequence(items) => items.iter().map(Node::cost).sum(),
                 Kind::Mapping(entries) => entries.iter().map(|entry| entry.key.text.len() + entry.value.cost()).sum(),
-                Kind::Null | Kind::Bool | Kind::Number => 0,
+                Kind::Null | Kind::Bool => 0,
             }
     }
 
@@ -451,7 +451,7 @@ fn resolve(text: Cow<'_, str>) -> Kind {
     match text.as_ref() {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Kind::Bool,
-        other if is_number(other) => Kind::Number,
+        other if is_number(other) => Kind::Number(text.into_owned()),
         _ => Kind::Text(text.into_owned()),
     }
 }

@@ -62,6 +62,8 @@ pub struct Kubernetes {
     following: bool,
     wake: Wake,
     link: Arc<Link>,
+    /// How long a first answer is waited for.
+    patience: Duration,
     followed: Mutex<Option<Arc<Follow<Arc<ConfigMap>>>>>,
     secrets: Mutex<Followed>,
     /// What was read last where nothing may be watched, for when the API server is away.
@@ -136,6 +138,7 @@ impl Kubernetes {
             following,
             wake: Wake::new(),
             link,
+            patience: PATIENCE,
             followed: Mutex::default(),
             secrets: Mutex::default(),
             last: Mutex::default(),
@@ -231,7 +234,7 @@ impl Source for Kubernetes {
                 return self.ask_for_configmap().await;
             }
             let follow = self.followed();
-            let settled = follow.settled(Instant::now() + PATIENCE).await;
+            let settled = follow.settled(Instant::now() + self.patience).await;
             // Before anything is looked at: what changes from here on makes another cycle.
             self.wake.seen();
             match settled {
@@ -255,3 +258,7 @@ impl Source for Kubernetes {
 fn secret_api(connection: &Connection, namespace: &str) -> Api<SecretObject> {
     Api::namespaced(connection.client.clone(), namespace)
 }
+
+#[cfg(test)]
+#[path = "silent_server_tests.rs"]
+mod tests;

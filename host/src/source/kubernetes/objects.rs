@@ -161,6 +161,43 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_as_old_as_the_last_writing_of_its_writers() {
+        let entry = |time: &str, fields: serde_json::Value| json!({"manager": "m", "operation": "Update", "time": time, "fieldsV1": fields});
+        let secret: SecretObject = serde_json::from_value(json!({
+            "metadata": {
+                "name": "s", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"team": "data"},
+                "managedFields": [
+                    entry("2026-02-01T00:00:01Z", json!({"f:data": {".": {}, "f:password": {}, "f:other": {}}})),
+                    entry("2026-03-01T00:00:00Z", json!({"f:data": {"f:password": {}}})),
+                    entry("2026-02-02T00:00:00Z", json!({"f:data": {"f:password": {}}})),
+                    // Who writes labels leaves the passwords as they are.
+                    entry("2026-09-01T00:00:00Z", json!({"f:metadata": {"f:labels": {"f:team": {}}}})),
+                    // Who gave no time says nothing of the age.
+                    {"manager": "m", "operation": "Apply", "fieldsV1": {"f:data": {"f:unowned": {}}}},
+                ],
+            },
+            "data": {"password": "aHVudGVyMg==", "other": "eA==", "unowned": "eA==", "f:odd": "eA=="},
+        }))
+        .unwrap();
+        let kept = Kept::new(secret);
+        let at = |key: &str| kept.read("s", key).changed_at;
+        assert_eq!(at("password"), Some(1_772_323_200), "2026-03-01T00:00:00Z");
+        assert_eq!(at("other"), Some(1_769_904_001), "2026-02-01T00:00:01Z");
+        assert_eq!(at("unowned"), Some(1_767_225_600), "as old as the Secret");
+        assert_eq!(at("gone"), None);
+        assert_eq!(kept.read("s", "password").labels, BTreeMap::from([("team".to_owned(), "data".to_owned())]));
+        assert_eq!(kept.changed_at.len(), 4, "of who wrote what, nothing more is kept");
+    }
+
+    #[test]
+    fn a_secret_that_tells_nothing_of_its_writing_has_no_age() {
+        let secret: SecretObject =
+            serde_json::from_value(json!({"metadata": {"name": "s"}, "data": {"password": "aHVudGVyMg=="}})).unwrap();
+        let found = Kept::new(secret).read("s", "password");
+        assert_eq!((found.state, found.changed_at, found.labels.len()), (SecretState::Present, None, 0));
+    }
+
+    #[test]
     fn a_secret_is_read_by_key_and_no_trouble_shows_a_value() {
         let secret: SecretObject = serde_json::from_value(json!({
             "metadata": {"name": "s", "uid": "u", "resourceVersion": "3"},

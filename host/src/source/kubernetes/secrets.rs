@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::follow::{Follow, Settled, What};
 use super::objects::Kept;
-use super::{Kubernetes, PATIENCE, SecretScope, answered, secret_api};
+use super::{Kubernetes, SecretScope, answered, secret_api};
 use crate::kubernetes::words::{self, Access};
 use crate::model::SecretState;
 use crate::secret::{Secret, SecretRef, Secrets};
@@ -120,7 +120,7 @@ impl Kubernetes {
         };
         let Some(watched) = watched else { return self.ask_by_name(names).await };
 
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut found: BTreeMap<String, Found> = BTreeMap::new();
         let mut away = None;
         for (name, follow) in watched {
@@ -172,7 +172,7 @@ impl Kubernetes {
         };
         let Some(follow) = follow else { return self.ask_for_all(names, labels).await };
         // A listing of many thousands takes its time.
-        match follow.settled(Instant::now() + PATIENCE * 3).await {
+        match follow.settled(Instant::now() + self.patience * 3).await {
             Settled::Known => Ok(names.iter().map(|name| (name.clone(), Ok(follow.get(name)))).collect()),
             Settled::Unwatchable => {
                 self.ask_from_now_on();

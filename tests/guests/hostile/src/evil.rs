@@ -1,15 +1,18 @@
 //! Every evil that a host must withstand, one case each. What makes a plan wrong is added to a right one, so that
 //! nothing but the addition can be what the host refuses.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rolewright_policy::{
-    Attributes, Catalog, Change, Edge, Finding, Grant, Membership, Mode, Removal, Risk, Role, RoleGrant, RolePatch,
-    Spec, Standing, Step, log,
+    Attributes, Catalog, Change, Edge, Expiry, Finding, Grant, Membership, Mode, Object, Removal, Risk, Role,
+    RoleGrant, RolePatch, Spec, Standing, Step, log,
 };
 use serde::Deserialize;
 
-/// What to do wrong. The first group works in every stage; the second is about plans, and in other stages does nothing.
+/// What to do wrong. The first group works in every stage; the second goes wrong on some specs only; the third is about
+/// plans, and in other stages does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evil {
@@ -33,6 +36,30 @@ pub enum Evil {
     BadPaths,
     /// A million findings, or a million steps.
     MillionSteps,
+    /// Text that is no UTF-8.
+    InvalidUtf8,
+    /// Another answer each time, as far as it can: from what earlier calls left behind, from where things lie in memory,
+    /// and from what lies in memory that nobody wrote to.
+    Moody,
+
+    /// Traps where nothing is declared.
+    TrapOnNothing,
+    /// Traps on a name with quotes.
+    TrapOnQuotes,
+    /// Traps on a role that may do everything.
+    TrapOnPowers,
+    /// Traps on a privilege on a foreign server.
+    TrapOnObject,
+    /// Traps on a password that has never been valid.
+    TrapOnExpiry,
+    /// Traps on a pointer with escapes.
+    TrapOnPointer,
+    /// Compares every role with every other.
+    Quadratic,
+    /// Finds fault with whoever is first in the file.
+    FirstInFile,
+    /// Finds fault with a user that is not in the file.
+    LostPath,
 
     /// Drops the role `postgres`.
     DropPostgres,
@@ -75,15 +102,46 @@ impl Evil {
     /// What it answers as a validator.
     pub fn findings(self, spec: &Spec) -> Result<Vec<Finding>, String> {
         self.act()?;
+        self.stumble(spec);
         Ok(match self {
             Evil::HugeStrings => vec![Finding::warning("huge", "", "x".repeat(32 << 20))],
             Evil::BadPaths => vec![
                 Finding::error("No Word\n", "/users/4294967296/~2/\u{0}", GARBAGE),
                 Finding::warning("", "no/leading/slash", ""),
             ],
+            Evil::InvalidUtf8 => vec![Finding::warning("not-utf-8", "", not_utf8())],
+            Evil::Moody => vec![Finding::info("mood", "", mood())],
             Evil::MillionSteps => (0..1_000_000).map(|n| Finding::info("many", "", n.to_string())).collect(),
+            Evil::FirstInFile => {
+                let first = spec.roles.iter().filter(|role| role.path == "/users/0");
+                first.map(|role| Finding::info("first", &role.path, "somebody has to be the first")).collect()
+            }
+            Evil::LostPath if !spec.roles.is_empty() => vec![Finding::info("lost", "/users/99999", "who is that?")],
             _ => rolewright_standard::findings(spec),
         })
+    }
+
+    /// What only some inputs bring about.
+    fn stumble(self, spec: &Spec) {
+        let mut roles = spec.roles.iter();
+        let trips = match self {
+            Evil::TrapOnNothing => spec.roles.is_empty(),
+            Evil::TrapOnQuotes => roles.any(|role| role.name.contains('"')),
+            Evil::TrapOnPowers => roles.any(|role| role.attributes == Attributes::all()),
+            Evil::TrapOnObject => {
+                roles.any(|role| role.grants.iter().any(|grant| matches!(grant.on, Object::ForeignServer(_))))
+            }
+            Evil::TrapOnExpiry => roles.any(|role| role.valid_until == Some(Expiry::At(i64::MIN))),
+            Evil::TrapOnPointer => roles.any(|role| role.path.contains("~1")),
+            Evil::Quadratic => {
+                let same = |role: &Role| spec.roles.iter().filter(|other| black_box(&other.name) == &role.name).count();
+                roles.map(same).sum::<usize>() > spec.roles.len()
+            }
+            _ => false,
+        };
+        if trips {
+            trap();
+        }
     }
 
     /// What it makes of the right steps.
@@ -148,6 +206,13 @@ impl Evil {
                     step.path = "/users/4294967296/~2/\u{0}".to_owned();
                 }
             }
+            Evil::InvalidUtf8 => steps.push(Step::new(drop(declared()), not_utf8(), "")),
+            Evil::Moody => {
+                let mood = mood();
+                for step in &mut steps {
+                    step.reason.clone_from(&mood);
+                }
+            }
             Evil::GarbageReasons => {
                 for step in &mut steps {
                     step.reason = GARBAGE.to_owned();
@@ -166,7 +231,16 @@ impl Evil {
             | Evil::Trap
             | Evil::AllocThenTrap
             | Evil::GarbageLog
-            | Evil::WrongError => {}
+            | Evil::WrongError
+            | Evil::TrapOnNothing
+            | Evil::TrapOnQuotes
+            | Evil::TrapOnPowers
+            | Evil::TrapOnObject
+            | Evil::TrapOnExpiry
+            | Evil::TrapOnPointer
+            | Evil::Quadratic
+            | Evil::FirstInFile
+            | Evil::LostPath => {}
         }
         Ok(steps)
     }
@@ -201,6 +275,27 @@ impl Evil {
         }
         Ok(())
     }
+}
+
+/// A string that no Rust program may make.
+#[allow(unsafe_code)]
+fn not_utf8() -> String {
+    // SAFETY: none. It is handed to the host and looked at by nobody here; that is what the test is about.
+    unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, b'x', 0xc0, 0x80]) }
+}
+
+/// All that a module without a clock and without random numbers has that might differ from call to call.
+#[allow(unsafe_code)]
+fn mood() -> String {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    let hash = RandomState::new().hash_one("mood");
+    let fresh: Vec<u8> = Vec::with_capacity(1 << 20);
+    // SAFETY: the bytes are inside what was allocated, and every value is a byte; that nobody wrote them is the point.
+    let left = (0..1 << 20).step_by(4096).fold(0_u64, |sum, at| {
+        sum.rotate_left(5) ^ u64::from(unsafe { core::ptr::read_volatile(fresh.as_ptr().add(at)) })
+    });
+    format!("call {calls}, {hash:x}, {:p}, {left:x}", fresh.as_ptr())
 }
 
 /// Takes a frame each time, which no optimisation may make a loop of.

@@ -4,7 +4,10 @@
 mod evil;
 
 pub use evil::Evil;
-use rolewright_policy::{Catalog, Context, Finding, Info, Plan, Policy, Spec, Step, Validate};
+use rolewright_policy::{
+    Catalog, Context, Finding, Info, Plan, Policy, Review, Reviewed, Spec, Step, Transform, Transformed, Validate,
+    Verdict,
+};
 use serde::Deserialize;
 
 /// The policy `hostile`.
@@ -31,9 +34,13 @@ pub enum Stage {
     Configure,
     /// When a spec is judged.
     Validate,
+    /// When a spec is changed.
+    Transform,
     /// When the plan is made.
     #[default]
     Plan,
+    /// When a plan is judged.
+    Review,
 }
 
 impl Settings {
@@ -66,6 +73,26 @@ impl Validate for Hostile {
     }
 }
 
+impl Transform for Hostile {
+    fn transform(_: &Context, settings: &Settings, spec: Spec) -> Result<Transformed, String> {
+        let findings = match settings.in_stage(Stage::Transform) {
+            Some(evil) => evil.findings(&spec)?,
+            None => Vec::new(),
+        };
+        Ok(Transformed { spec, findings })
+    }
+}
+
+impl Review for Hostile {
+    fn review(_: &Context, settings: &Settings, _: &Catalog, _: &[Step]) -> Result<Reviewed, String> {
+        let findings = match settings.in_stage(Stage::Review) {
+            Some(evil) => evil.findings(&Spec::default())?,
+            None => Vec::new(),
+        };
+        Ok(Reviewed { verdict: Verdict::Allow, findings })
+    }
+}
+
 impl Plan for Hostile {
     fn plan(context: &Context, settings: &Settings, desired: Spec, actual: Catalog) -> Result<Vec<Step>, String> {
         let Some(evil) = settings.in_stage(Stage::Plan) else {
@@ -76,4 +103,4 @@ impl Plan for Hostile {
     }
 }
 
-rolewright_policy::export!(Hostile: validate, plan);
+rolewright_policy::export!(Hostile: validate, transform, plan, review);

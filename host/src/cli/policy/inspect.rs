@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{FAILED, print};
+use super::super::{FAILED, print};
 use crate::policy::{Inspection, Limits, Runtime, inspect as look};
 use crate::printable;
 

@@ -1,0 +1,374 @@
+//! The policy `change-window`: plans run in certain hours, and not in times of freeze. The time comes from the host, to
+//! the minute. Hours are UTC or at a fixed distance from it: daylight saving time needs data that a policy does not have.
+
+use rolewright_policy::calendar::{DAY, civil};
+use rolewright_policy::{
+    Catalog, Context, Finding, Info, Label, Policy, Review, Reviewed, Risk, Step, Verdict, matches,
+};
+use serde::Deserialize;
+
+/// The policy.
+#[derive(Debug)]
+pub struct ChangeWindow;
+
+/// What stands under `settings:` in the chain.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// When plans may run; none: always, but for the freezes.
+    pub windows: Vec<Window>,
+    /// When no plan runs.
+    pub freezes: Vec<Freeze>,
+    /// How far the clocks on the wall are ahead of UTC, such as `+01:00`.
+    pub utc_offset: Option<String>,
+    /// From which risk on a plan waits: one with only harmless steps may always run with `disruptive`.
+    pub from_risk: FromRisk,
+    /// What becomes of a plan outside of the hours.
+    pub outside: Outside,
+    /// A label of the server that opens the window at any time, for emergencies: `TARGET_LABELS` of the controller.
+    pub bypass: Option<Bypass>,
+}
+
+/// Hours of some weekdays.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; none: every day.
+    #[serde(default)]
+    pub days: Vec<Day>,
+    /// `09:00`.
+    pub from: String,
+    /// `17:00`, not included; `24:00` is the end of the day. Earlier than `from`: on the next day.
+    pub to: String,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// Days on which nothing is changed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// The first day, `2026-12-20`.
+    pub from: String,
+    /// The last day, included.
+    pub to: String,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The risk from which on a plan waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum FromRisk {
+    #[default]
+    Safe,
+    Disruptive,
+    Destructive,
+}
+
+/// What becomes of a plan outside of the hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outside {
+    /// It waits: for the window, or for somebody who approves it.
+    #[default]
+    Hold,
+    /// It waits for the window, and no approval helps.
+    Deny,
+}
+
+/// A label that opens the window.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bypass {
+    /// Its key.
+    pub label: String,
+    /// Its value, `*` standing for any text.
+    pub value: String,
+}
+
+const DAYS: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+
+/// Minutes after midnight.
+fn minutes(text: &str) -> Option<i64> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten().map(i64::from);
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (minutes < 60 && hours * 60 + minutes <= 24 * 60).then_some(hours * 60 + minutes)
+}
+
+/// Minutes ahead of UTC.
+fn offset(text: &str) -> Option<i64> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    minutes(rest).filter(|minutes| *minutes <= 14 * 60).map(|minutes| sign * minutes)
+}
+
+/// A date that there is, as numbers that compare like dates.
+fn day(text: &str) -> Option<(i64, u32, u32)> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || year.len() != 4 || month.len() != 2 || day.len() != 2 {
+        return None;
+    }
+    let (year, month, day) = (year.parse::<i64>().ok()?, month.parse::<u32>().ok()?, day.parse::<u32>().ok()?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    (1..=last).contains(&day).then_some((year, month, day))
+}
+
+impl Policy for ChangeWindow {
+    type Settings = Settings;
+
+    fn info() -> Info {
+        Info::new("change-window", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION"))
+            .settings_schema(include_str!("../settings.schema.json"))
+            .clock_step_seconds(60)
+    }
+
+    fn check_settings(settings: &Settings) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut wrong = |path: String, text: &str, wanted: &str| {
+            let message = format!("{text:?} is not {wanted}");
+            findings.push(Finding::error("invalid-time", path, message));
+        };
+        for (index, window) in settings.windows.iter().enumerate() {
+            for (key, text) in [("from", &window.from), ("to", &window.to)] {
+                if minutes(text).is_none() {
+                    wrong(format!("/windows/{index}/{key}"), text, "a time of day such as 09:00");
+                }
+            }
+        }
+        for (index, freeze) in settings.freezes.iter().enumerate() {
+            for (key, text) in [("from", &freeze.from), ("to", &freeze.to)] {
+                if day(text).is_none() {
+                    wrong(format!("/freezes/{index}/{key}"), text, "a date such as 2026-12-20");
+                }
+            }
+            if day(&freeze.from).zip(day(&freeze.to)).is_some_and(|(from, to)| to < from) {
+                wrong(format!("/freezes/{index}/to"), &freeze.to, "a day after the first of the freeze");
+            }
+        }
+        if let Some(text) = settings.utc_offset.as_ref().filter(|text| offset(text).is_none()) {
+            wrong("/utc-offset".to_owned(), text, "a distance from UTC such as +01:00");
+        }
+        if settings.windows.is_empty() && settings.freezes.is_empty() {
+            let message = "there are neither windows nor freezes, so this policy never says anything";
+            findings.push(Finding::warning("always-open", "", message));
+        }
+        findings
+    }
+}
+
+impl Window {
+    /// Whether it is open on this day, so many minutes after midnight. What goes past midnight belongs to the day
+    /// on which it began.
+    fn is_open(&self, weekday: usize, minute: i64) -> bool {
+        let on = |weekday: usize| self.days.is_empty() || self.days.contains(&DAYS[weekday % 7]);
+        let (Some(from), Some(to)) = (minutes(&self.from), minutes(&self.to)) else { return false };
+        if from < to {
+            return on(weekday) && (from..to).contains(&minute);
+        }
+        (on(weekday) && minute >= from) || (on(weekday + 6) && minute < to)
+    }
+}
+
+impl Settings {
+    /// Why a plan does not run at this moment.
+    fn closed(&self, now: i64) -> Option<String> {
+        let local = now + self.utc_offset.as_deref().and_then(offset).unwrap_or(0) * 60;
+        let days = local.div_euclid(DAY);
+        let today = civil(days);
+        let freeze = self.freezes.iter().find(|freeze| {
+            day(&freeze.from).zip(day(&freeze.to)).is_some_and(|(from, to)| from <= today && today <= to)
+        });
+        if let Some(freeze) = freeze {
+            let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+            return Some(format!("changes are frozen from {} to {}{reason}", freeze.from, freeze.to));
+        }
+        // The first day of 1970 was a Thursday.
+        let weekday = usize::try_from((days + 3).rem_euclid(7)).unwrap_or_default();
+        let minute = local.rem_euclid(DAY) / 60;
+        if self.windows.is_empty() || self.windows.iter().any(|window| window.is_open(weekday, minute)) {
+            return None;
+        }
+        let zone = self.utc_offset.as_deref().map_or("UTC".to_owned(), |offset| format!("UTC{offset}"));
+        let (hour, minute) = (minute / 60, minute % 60);
+        Some(format!("it is {:?} {hour:02}:{minute:02} {zone}, and no window for changes is open", DAYS[weekday]))
+    }
+
+    fn waits(&self, step: &Step) -> bool {
+        match self.from_risk {
+            FromRisk::Safe => true,
+            FromRisk::Disruptive => step.risk != Risk::Safe,
+            FromRisk::Destructive => step.risk == Risk::Destructive,
+        }
+    }
+
+    fn is_bypassed(&self, labels: &[Label]) -> bool {
+        let opens = |bypass: &Bypass| {
+            labels.iter().any(|label| label.key == bypass.label && matches(&bypass.value, &label.value))
+        };
+        self.bypass.as_ref().is_some_and(opens)
+    }
+}
+
+impl Review for ChangeWindow {
+    fn review(context: &Context, settings: &Settings, _: &Catalog, steps: &[Step]) -> Result<Reviewed, String> {
+        let now = context.now.ok_or("the host gives no time, and without one no window is open")?;
+        if !steps.iter().any(|step| settings.waits(step)) {
+            return Ok(Reviewed::allow());
+        }
+        let Some(why) = settings.closed(now) else { return Ok(Reviewed::allow()) };
+        if settings.is_bypassed(&context.labels) {
+            let finding = Finding::warning("window-bypassed", "", format!("{why}; the label of the server opens it"));
+            return Ok(Reviewed { verdict: Verdict::Allow, findings: vec![finding] });
+        }
+        let finding = Finding::warning("window-closed", "", why);
+        Ok(match settings.outside {
+            Outside::Hold => Reviewed::hold(vec![finding.help("it runs when a window opens, or when it is approved")]),
+            Outside::Deny => Reviewed::deny(vec![finding.help("it runs when a window opens")]),
+        })
+    }
+}
+
+#[cfg(feature = "component")]
+rolewright_policy::export!(ChangeWindow: review);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rolewright_policy::Change;
+
+    /// 2026-11-24 was a Tuesday.
+    const TUESDAY: i64 = 1_795_478_400;
+
+    fn at(day: i64, time: &str) -> i64 {
+        TUESDAY + day * DAY + minutes(time).unwrap() * 60
+    }
+
+    fn settings(text: &str) -> Settings {
+        let settings: Settings = serde_json::from_str(text).unwrap();
+        assert!(ChangeWindow::check_settings(&settings).is_empty());
+        settings
+    }
+
+    fn verdict(settings: &Settings, now: i64, change: Change, labels: &[(&str, &str)]) -> Verdict {
+        let label = |(key, value): &(&str, &str)| Label { key: (*key).into(), value: (*value).into() };
+        let context = Context { now: Some(now), labels: labels.iter().map(label).collect(), ..Context::new(180_000) };
+        let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
+        let steps = [Step::new(change, "because", "")];
+        ChangeWindow::review(&context, settings, &actual, &steps).unwrap().verdict
+    }
+
+    fn harmful(settings: &Settings, now: i64) -> Verdict {
+        verdict(settings, now, Change::SetPassword("alice".to_owned()), &[])
+    }
+
+    const OFFICE: &str =
+        r#"{"windows": [{"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "17:00"}]}"#;
+
+    #[test]
+    fn plans_run_in_the_hours_of_the_weekdays() {
+        let office = settings(OFFICE);
+        for (day, time, verdict) in [
+            (0, "08:59", Verdict::Hold),
+            (0, "09:00", Verdict::Allow),
+            (0, "16:59", Verdict::Allow),
+            (0, "17:00", Verdict::Hold),
+            (3, "12:00", Verdict::Allow),
+            (4, "12:00", Verdict::Hold),
+            (5, "12:00", Verdict::Hold),
+            (6, "12:00", Verdict::Allow),
+        ] {
+            assert_eq!(harmful(&office, at(day, time)), verdict, "day {day} {time}");
+        }
+    }
+
+    #[test]
+    fn a_window_past_midnight_belongs_to_the_day_on_which_it_began() {
+        let night = settings(r#"{"windows": [{"days": ["fri"], "from": "22:00", "to": "04:00"}]}"#);
+        for (day, time, verdict) in [
+            (3, "21:59", Verdict::Hold),
+            (3, "22:00", Verdict::Allow),
+            (4, "03:59", Verdict::Allow),
+            (4, "04:00", Verdict::Hold),
+            (4, "22:00", Verdict::Hold),
+            (3, "03:00", Verdict::Hold),
+        ] {
+            assert_eq!(harmful(&night, at(day, time)), verdict, "day {day} {time}");
+        }
+    }
+
+    #[test]
+    fn the_clock_on_the_wall_may_be_ahead_of_utc() {
+        let east = settings(&OFFICE.replace("{\"windows\"", "{\"utc-offset\": \"+09:00\", \"windows\""));
+        assert_eq!(harmful(&east, at(-1, "23:30")), Verdict::Hold);
+        assert_eq!(harmful(&east, at(0, "00:00")), Verdict::Allow);
+        assert_eq!(harmful(&east, at(0, "08:00")), Verdict::Hold);
+    }
+
+    #[test]
+    fn nothing_runs_in_a_freeze_first_and_last_day_included() {
+        let freeze = settings(r#"{"freezes": [{"from": "2026-12-20", "to": "2027-01-02", "reason": "holidays"}]}"#);
+        for (day, verdict) in [(25, Verdict::Allow), (26, Verdict::Hold), (39, Verdict::Hold), (40, Verdict::Allow)] {
+            assert_eq!(harmful(&freeze, at(day, "12:00")), verdict, "day {day}");
+        }
+        assert!(freeze.closed(at(26, "12:00")).unwrap().contains("holidays"));
+    }
+
+    #[test]
+    fn harmless_plans_may_run_at_any_time_if_asked_for_and_emergencies_have_a_key() {
+        let text = OFFICE.replace(
+            "{\"windows\"",
+            r#"{"from-risk": "disruptive", "outside": "deny", "bypass": {"label": "emergency", "value": "INC-*"}, "windows""#,
+        );
+        let office = settings(&text);
+        let harmless = Change::CreateRole(rolewright_policy::Role::user("alice"));
+        assert_eq!(verdict(&office, at(4, "12:00"), harmless, &[]), Verdict::Allow);
+        assert_eq!(harmful(&office, at(4, "12:00")), Verdict::Deny);
+        let change = || Change::SetPassword("alice".to_owned());
+        assert_eq!(verdict(&office, at(4, "12:00"), change(), &[("emergency", "INC-7")]), Verdict::Allow);
+        assert_eq!(verdict(&office, at(4, "12:00"), change(), &[("emergency", "no")]), Verdict::Deny);
+    }
+
+    #[test]
+    fn times_that_there_are_not_are_refused_with_their_place() {
+        let text = r#"{"windows": [{"from": "9:00", "to": "24:01"}], "utc-offset": "CET",
+            "freezes": [{"from": "2026-02-29", "to": "soon"}, {"from": "2026-03-02", "to": "2026-03-01"}]}"#;
+        let settings: Settings = serde_json::from_str(text).unwrap();
+        let paths: Vec<String> = ChangeWindow::check_settings(&settings).into_iter().map(|it| it.path).collect();
+        let expected =
+            ["/windows/0/from", "/windows/0/to", "/freezes/0/from", "/freezes/0/to", "/freezes/1/to", "/utc-offset"];
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn without_a_clock_there_is_no_answer() {
+        let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
+        assert!(ChangeWindow::review(&Context::new(180_000), &Settings::default(), &actual, &[]).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! A judged plan in parts, each for a transaction of its own, where one transaction would take more
+//! locks than the server has room for. What a part contains is decided here; running it is the
+//! business of `postgres::apply`, and recording it that of `reconcile::act`.
+//!
+//! PostgreSQL keeps a lock until the end of its transaction on every role that is created (from
+//! version 16 on), dropped, commented on, or named in the ACL of a database. Ordinary plans are one
+//! part. In larger ones a role's steps stay together, and the parts come in an order in which nobody
+//! ever holds more than he held before or will hold after:
+//!
+//! 1. what is taken from roles that have members,
+//! 2. new roles that get members,
+//! 3. roles without members, each as a whole,
+//! 4. what is given to roles that have members.
+//!
+//! For until 2. begins, every role can reach a subset of what it could before the plan; and from then
+//! on those without members have either their old memberships or their new ones, both in roles that
+//! hold no more than what is in the old state and in the new one.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GuardedPlan;
+use crate::catalog::Catalog;
+use crate::model::{Attributes, Membership, Object};
+use crate::plan::{Change, RolePatch, Step};
+
+/// Steps of a judged plan that run in one transaction.
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    steps: Cow<'a, [Step]>,
+    /// Position in the plan of each step; `None`: the part is the plan.
+    positions: Option<Vec<usize>>,
+    units: Vec<Unit>,
+}
+
+/// What belongs together, for one role.
+#[derive(Debug, Clone)]
+struct Unit {
+    steps: Vec<(usize, Step)>,
+    locks: BTreeSet<Lock>,
+}
+
+/// Something that is locked until the transaction ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Lock {
+    Role(String),
+    Database(String),
+}
+
+impl GuardedPlan {
+    /// The plan in as few parts as keep each within that many locks. One role's steps are never taken
+    /// apart for that, however many locks they take.
+    pub fn parts(&self, catalog: &Catalog, room: usize) -> Vec<Part<'_>> {
+        let steps = &self.plan().steps;
+        let all: BTreeSet<Lock> = steps.iter().flat_map(|step| locks(&step.change, catalog)).collect();
+        if all.len() <= room {
+            return vec![self.whole()];
+        }
+        pack(units(steps, catalog), room)
+    }
+
+    /// The plan as one part.
+    pub fn whole(&self) -> Part<'_> {
+        Part { steps: Cow::Borrowed(&self.plan().steps), positions: None, units: Vec::new() }
+    }
+}
+
+impl Part<'_> {
+    /// Its steps, in the order in which they run.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Where the step at this index of the part stands in the plan.
+    pub fn position(&self, index: usize) -> Option<usize> {
+        match &self.positions {
+            Some(positions) => positions.get(index).copied(),
+            None => (index < self.steps.len()).then_some(index),
+        }
+    }
+
+    /// Where its steps stand in the plan.
+    pub fn positions(&self) -> BTreeSet<usize> {
+        (0..self.steps.len()).filter_map(|index| self.position(index)).collect()
+    }
+
+    /// The same in smaller parts; `None` where it is about one role only.
+    pub fn halved(&self, catalog: &Catalog) -> Option<Vec<Part<'static>>> {
+        let units = match self.positions {
+            Some(_) => self.units.clone(),
+            None => units(&self.steps, catalog),
+        };
+        let all: BTreeSet<&Lock> = units.iter().flat_map(|unit| &unit.locks).collect();
+        let room = all.len() / 2;
+        let parts = pack(units, room);
+        (parts.len() > 1).then_some(parts)
+    }
+}
+
+/// Fills one part after the other.
+fn pack(units: Vec<Unit>, room: usize) -> Vec<Part<'static>> {
+    let mut parts = Vec::new();
+    let (mut current, mut held): (Vec<Unit>, BTreeSet<Lock>) = (Vec::new(), BTreeSet::new());
+    for unit in units {
+        let more = unit.locks.difference(&held).count();
+        if !current.is_empty() && held.len() + more > room {
+            parts.push(part(std::mem::take(&mut current)));
+            held.clear();
+        }
+        held.extend(unit.locks.iter().cloned());
+        current.push(unit);
+    }
+    if !current.is_empty() {
+        parts.push(part(current));
+    }
+    parts
+}
+
+/// Within a transaction the plan's own order holds.
+fn part(units: Vec<Unit>) -> Part<'static> {
+    let mut steps: Vec<&(usize, Step)> = units.iter().flat_map(|unit| &unit.steps).collect();
+    steps.sort_by_key(|(position, _)| *position);
+    let positions = steps.iter().map(|(position, _)| *position).collect();
+    let steps = steps.into_iter().map(|(_, step)| step.clone()).collect();
+    Part { steps: Cow::Owned(steps), positions: Some(positions), units }
+}
+
+/// The plan by role, in the order that the head of this file tells of.
+fn units(steps: &[Step], catalog: &Catalog) -> Vec<Unit> {
+    let with_members = with_members(steps, catalog);
+    let mut positions: BTreeMap<(u8, &str), usize> = BTreeMap::new();
+    let mut units: Vec<(u8, Unit)> = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let role = step.change.role().unwrap_or("");
+        let stages = if !with_members.contains(role) {
+            vec![(3, step.clone())]
+        } else if !catalog.roles.contains_key(role) {
+            vec![(2, step.clone())]
+        } else {
+            taken_and_given(step)
+        };
+        for (stage, step) in stages {
+            let position = *positions.entry((stage, role)).or_insert_with(|| {
+                units.push((stage, Unit { steps: Vec::new(), locks: BTreeSet::new() }));
+                units.len() - 1
+            });
+            if let Some((_, unit)) = units.get_mut(position) {
+                unit.locks.extend(locks(&step.change, catalog));
+                unit.steps.push((index, step));
+            }
+        }
+    }
+    // Stable: created roles stay before their members.
+    units.sort_by_key(|(stage, _)| *stage);
+    units.into_iter().map(|(_, unit)| unit).collect()
+}
+
+/// Roles that have members, before the plan or after it.
+fn with_members<'a>(steps: &'a [Step], catalog: &'a Catalog) -> BTreeSet<&'a str> {
+    let found = catalog.roles.values().flat_map(|role| &role.memberships);
+    let made = steps.iter().flat_map(|step| match &step.change {
+        Change::CreateRole(role) => role.memberships.as_slice(),
+        Change::GrantRole { membership, .. } => std::slice::from_ref(membership),
+        _ => &[],
+    });
+    found.chain(made).map(|edge: &Membership| edge.role.as_str()).collect()
+}
+
+/// A step for a role that is there and has members: what it takes, and what it gives.
+fn taken_and_given(step: &Step) -> Vec<(u8, Step)> {
+    match &step.change {
+        Change::AlterRole(patch) if !patch.set.is_empty() => {
+            let given = RolePatch { name: patch.name.clone(), set: patch.set, ..RolePatch::default() };
+            let taken = RolePatch { set: Attributes::empty(), ..patch.clone() };
+            let mut stages = Vec::new();
+            if taken != (RolePatch { name: patch.name.clone(), ..RolePatch::default() }) {
+                stages.push((1, Step { change: Change::AlterRole(taken), ..step.clone() }));
+            }
+            stages.push((4, Step { change: Change::AlterRole(given), ..step.clone() }));
+            stages
+        }
+        Change::GrantRole { .. } | Change::GrantPrivilege { .. } | Change::SetSetting { .. } => vec![(4, step.clone())],
+        _ => vec![(1, step.clone())],
+    }
+}
+
+/// What a change locks until the end of its transaction, as `pg_locks` shows it.
+fn locks(change: &Change, catalog: &Catalog) -> Vec<Lock> {
+    // Since memberships have options, CREATE ROLE, and GRANT and REVOKE of roles, lock the role whose
+    // members they write.
+    let locks_members = catalog.server.has_membership_options();
+    match change {
+        Change::CreateRole(role) => {
+            let mut locks = Vec::new();
+            if locks_members {
+                locks.push(Lock::Role(role.name.clone()));
+                locks.extend(role.memberships.iter().map(|edge| Lock::Role(edge.role.clone())));
+            } else if role.comment.as_deref().is_some_and(|comment| !comment.is_empty()) {
+                locks.push(Lock::Role(role.name.clone()));
+            }
+            locks
+        }
+        Change::AlterRole(patch) if patch.comment.is_some() => vec![Lock::Role(patch.name.clone())],
+        Change::GrantRole { membership, .. } | Change::RevokeRole { membership, .. } if locks_members => {
+            vec![Lock::Role(membership.role.clone())]
+        }
+        Change::GrantPrivilege { role, grant } | Change::RevokePrivilege { role, grant } => {
+            let database = match &grant.on {
+                Object::Database(name) => Some(Lock::Database(name.clone())),
+                _ => None,
+            };
+            role.clone().map(Lock::Role).into_iter().chain(database).collect()
+        }
+        // What begins a removal is an ALTER ROLE.
+        _ => Vec::new(),
+    }
+}

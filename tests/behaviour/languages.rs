@@ -1,0 +1,104 @@
+//! Policies in other languages than Rust: a new project of each builds, passes its own fixtures and keeps the contract;
+//! and one rule in four languages runs in one chain, where all four say the same.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rolewright_tests::session::repository;
+use rolewright_tests::{Cluster, Manifests, Rolewright, guests};
+use serde_json::json;
+
+/// The PATH with the pinned toolchain of a language in front, installed if it is not there.
+fn path_with(language: &str) -> String {
+    let output = Command::new("bash")
+        .arg(repository().join("guest-policies/languages.sh"))
+        .arg(language)
+        .output()
+        .expect("bash runs");
+    assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+    let directories = String::from_utf8(output.stdout).unwrap();
+    let directories = directories.lines().last().unwrap_or_default().to_owned();
+    format!("{directories}:{}", std::env::var("PATH").unwrap_or_default())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("our paths are text")
+}
+
+fn a_new_project_is_good_at_once(language: &str) {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    let rolewright = Rolewright::new(&cluster, &manifests).env("PATH", &path_with(language));
+    let project = rolewright.directory().join("team-names");
+    rolewright.command(&["policy", "new", "team-names", "--lang", language, "--dir", text(&project)]).succeeds();
+    rolewright.command(&["policy", "build", text(&project)]).succeeds();
+    rolewright.command(&["policy", "test", text(&project)]).succeeds().mentions("2 as expected");
+    let module = project.join("dist/team-names.wasm");
+    rolewright.command(&["policy", "check", text(&module)]).succeeds().mentions(" 0 failed");
+}
+
+#[test]
+fn a_new_project_in_javascript_is_good_at_once() {
+    a_new_project_is_good_at_once("js");
+}
+
+#[test]
+fn a_new_project_in_python_is_good_at_once() {
+    a_new_project_is_good_at_once("python");
+}
+
+#[test]
+fn a_new_project_in_go_is_good_at_once() {
+    a_new_project_is_good_at_once("go");
+}
+
+/// Builds an example in the way that its README tells.
+fn example(language: &str, command: &[&str]) -> PathBuf {
+    let directory = repository().join(format!("examples/policies/naming-{language}"));
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .current_dir(&directory)
+        .env("PATH", path_with(language))
+        .output()
+        .expect("the command runs");
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{language}: {said}");
+    directory.join(format!("dist/naming-{language}.wasm"))
+}
+
+#[test]
+fn one_rule_in_four_languages_says_the_same_in_one_chain() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    let settings = json!({ "prefixes": ["app_", "team_"], "exceptions": ["postgres_exporter"] });
+    let modules = [
+        ("rust", guests::build("examples/policies/naming-rust")),
+        ("js", example("js", &["npm", "run", "build"])),
+        ("python", example("python", &["sh", "build.sh"])),
+        ("go", example("go", &["sh", "build.sh"])),
+    ];
+    let mut policies: Vec<_> = modules
+        .iter()
+        .map(|(language, module)| json!({ "name": format!("naming-{language}"), "module": module, "settings": settings }))
+        .collect();
+    policies.push(json!({ "name": "standard", "module": "builtin:standard" }));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&json!({ "policies": policies }).to_string());
+
+    manifests.users_exactly("users: [{username: app_shop, password: none}, {username: alice, password: none}]\n");
+    let document = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+    let findings: Vec<&serde_json::Value> = document["findings"].as_array().unwrap().iter().collect();
+    let named: Vec<&str> = findings.iter().filter_map(|finding| finding["policy"].as_str()).collect();
+    for (language, _) in &modules {
+        assert!(named.contains(&format!("naming-{language}").as_str()), "{language} says nothing: {document}");
+    }
+    for finding in findings.iter().filter(|finding| finding["policy"] != "standard") {
+        assert_eq!((&finding["code"], &finding["path"]), (&json!("name-prefix"), &json!("/users/1")), "{finding}");
+        assert_eq!(
+            (&finding["message"], &finding["help"]),
+            (&findings[0]["message"], &findings[0]["help"]),
+            "{finding}"
+        );
+    }
+
+    manifests.users_exactly("users: [{username: app_shop, password: none}, {username: team_a, password: none}]\n");
+    rolewright.apply().succeeds();
+    assert!(cluster.has_role("app_shop") && cluster.has_role("team_a"));
+}
