@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rolewright_tests::cluster::Stop;
 use rolewright_tests::kubernetes::{Namespace, Secrets, least_rights};
 use rolewright_tests::source::users;
 use rolewright_tests::{ApiServer, Cluster, Controller, Options, Rolewright, eventually};
@@ -204,5 +205,36 @@ fn sync_now_reads_and_compares_everything_at_once() {
         // The same wish is not fulfilled twice: another annotation wakes it, and it finds nothing to do.
         annotated("example.org/note", "x");
         assert_eq!(decided(), before + 1.0);
+    });
+}
+
+#[test]
+fn a_sync_now_whose_cycle_fails_still_stands() {
+    let namespace = ApiServer::shared().namespace();
+    five_users(&namespace, |cluster, _, controller| {
+        let decided = || {
+            let name = "postgres_controller_stage_duration_seconds_count";
+            controller.get("/metrics").metric(name, Some("stage=\"decide\"")).unwrap_or(0.0)
+        };
+        let before = decided();
+        cluster.stop(Stop::Fast);
+        namespace.annotate(SYNC_NOW, "while it is away");
+        namespace.wait_for_condition("Ready", "False");
+        let told = namespace.status().unwrap().observed()["syncNow"].clone();
+        assert!(told.is_null(), "{told} is told as done");
+        assert_eq!(decided(), before);
+        // A pause is told all the same.
+        namespace.annotate(PAUSED, "true");
+        controller.wait_for_metric("postgres_controller_paused", 1.0);
+        namespace.remove_annotation(PAUSED);
+        let paused = || controller.metric("postgres_controller_paused");
+        eventually("the pause to be over", SOON, || (paused() == 0.0).then_some(()));
+
+        cluster.restart();
+        // Something else wakes it. Nothing has moved, so only the wish has everything compared.
+        namespace.annotate("example.org/note", "x");
+        namespace.wait_for_condition("Ready", "True");
+        assert_eq!(decided(), before + 1.0);
+        assert_eq!(namespace.status().unwrap().observed()["syncNow"], "while it is away");
     });
 }

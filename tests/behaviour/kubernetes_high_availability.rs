@@ -332,6 +332,9 @@ fn a_leader_cut_off_from_the_api_server_acts_until_another_takes_over_and_not_af
     wait_for_roles(&cluster, "alice", &["writer"]);
     first.wait_for("has taken over");
     eventually("the one that is cut off to know", SOON, || (!leads(&first)).then_some(()));
+    // Once it knows, it tries no more.
+    let told = first.printed().matches("has taken over").count();
+    assert_eq!(told, 1, "{}", first.printed());
     cluster.sql("ALTER ROLE alice CREATEDB");
     eventually("the other to repair", SOON, || (cluster.attribute("alice", "rolcreatedb") == "f").then_some(()));
     assert_eq!(cluster.memberships("alice"), ["writer"]);

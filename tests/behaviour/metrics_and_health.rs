@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rolewright_tests::cluster::Stop;
 use rolewright_tests::source::users;
 use rolewright_tests::{Cluster, Manifests, Rolewright, eventually};
 
@@ -93,5 +94,33 @@ fn a_page_that_is_not_there_is_not_found() {
     let rolewright = Rolewright::new(&cluster, &manifests);
     let controller = rolewright.run();
     assert_eq!(controller.get("/nonsense").status, 404);
+    controller.terminate().succeeds();
+}
+
+#[test]
+fn a_cycle_that_fails_leaves_no_gauge_that_tells_of_the_one_before() {
+    let cluster = Cluster::start();
+    let manifests = Manifests::new();
+    let everyone = users(&[("alice", &[]), ("bob", &[]), ("carol", &[])]);
+    manifests.users(&everyone);
+    for name in ["alice", "bob", "carol"] {
+        manifests.secret(name, &format!("metrics-gauges-{name}"));
+    }
+    let rolewright = Rolewright::new(&cluster, &manifests).env("SYNC_INTERVAL", "1");
+    let controller = rolewright.run();
+    let gauges = || ["synced", "held"].map(|name| controller.metric(&format!("postgres_controller_{name}")));
+    eventually("the users to be there", PATIENCE, || (gauges() == [1.0, 0.0]).then_some(()));
+    manifests.users(&users(&[("alice", &[])]));
+    eventually("the plan to be held", PATIENCE, || (gauges() == [0.0, 1.0]).then_some(()));
+
+    cluster.stop(Stop::Fast);
+
+    eventually("nothing to be held", PATIENCE, || (gauges() == [0.0, 0.0]).then_some(()));
+    assert_eq!(controller.get("/readyz").status, 503);
+    cluster.restart();
+    manifests.users(&everyone);
+    eventually("everything to be as declared", PATIENCE, || (gauges() == [1.0, 0.0]).then_some(()));
+    cluster.stop(Stop::Fast);
+    eventually("nobody to say so", PATIENCE, || (gauges() == [0.0, 0.0]).then_some(()));
     controller.terminate().succeeds();
 }

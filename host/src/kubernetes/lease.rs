@@ -159,11 +159,19 @@ impl Election {
     /// The database knows another leader, with a term of this number: this process no longer leads
     /// until it comes to the Lease anew. If the Lease says that it is still ours, that takes an answer of
     /// the API server, and is a new term, with a higher number.
-    pub fn demote(&self, by: Option<u32>) {
+    ///
+    /// Comes back once that is so: until it is heard, the owner would take itself for the leader. Safe to
+    /// drop at any time.
+    pub async fn demote(&self, by: Option<u32>) {
+        let before = self.0.standing.borrow().clone();
         self.0.wish.send_modify(|wish| {
             wish.demotions += 1;
             wish.later = wish.later.max(by);
         });
+        if matches!(before, Standing::Leader { .. }) {
+            // An error: the campaign is over, and nobody changes it any more.
+            let _ = self.0.standing.clone().wait_for(|standing| *standing != before).await;
+        }
     }
 
     /// Gives the Lease up, so that another can take it at once, and stops to campaign for good.
@@ -430,3 +438,7 @@ mod tests {
         assert!(manager.len() <= 128 && manager.ends_with("ü_0123abcd"), "{manager}");
     }
 }
+
+#[cfg(test)]
+#[path = "lease/election_tests.rs"]
+mod election_tests;

@@ -4,6 +4,8 @@
 mod events;
 pub mod lease;
 pub mod status;
+#[cfg(test)]
+pub(crate) mod stub;
 pub mod words;
 
 use std::fmt;

@@ -188,14 +188,9 @@ impl Controller {
     async fn report(&self, cycle: &Cycle) -> Ended {
         if let Err(CycleError::Superseded { term, .. }) = cycle.result {
             if let Some(election) = &self.election {
-                let before = election.standing();
-                election.demote(term);
-                // Until that is heard, this instance would take itself for the leader.
-                while matches!(before, Standing::Leader { .. }) && election.standing() == before {
-                    tokio::select! {
-                        () = election.changed() => {}
-                        () = self.shutdown.wait() => break,
-                    }
+                tokio::select! {
+                    () = election.demote(term) => {}
+                    () = self.shutdown.wait() => {}
                 }
             }
             return Ended::Deposed;

@@ -1,62 +1,16 @@
 //! What no real API server does on request: to fall silent in the middle of a watch, and to fail for
 //! one Secret of many. A few answers over HTTP stand in for one.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::kubernetes::ErrorCount;
+use crate::kubernetes::stub::{Answer, serve};
 use crate::model::SecretState;
 
 /// Nothing here takes so long by itself.
 const LONG: Duration = Duration::from_secs(60);
 
-enum Answer {
-    Whole(u16, String),
-    /// The answer begins with this, and then nothing comes any more.
-    Begun(String),
-}
-
-/// Answers each request for a path and query, on a port that is returned.
-fn serve(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let (client, answer) = (client.unwrap(), Arc::clone(&answer));
-            std::thread::spawn(move || converse(client, answer.as_ref()));
-        }
-    });
-    port
-}
-
-/// Until the other side goes.
-fn converse(mut client: TcpStream, answer: &dyn Fn(&str) -> Answer) {
-    let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-    while let Some(Ok(request)) = lines.next() {
-        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let text = match answer(&path) {
-            Answer::Whole(status, body) => format!(
-                "HTTP/1.1 {status} Some\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            ),
-            Answer::Begun(body) => format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n",
-                body.len()
-            ),
-        };
-        if client.write_all(text.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-fn source(port: u16, silence: Duration, following: bool) -> Kubernetes {
-    let config = kube::Config::new(format!("http://127.0.0.1:{port}").parse().unwrap());
-    let connection = Connection::new(config, silence, ErrorCount::new(|_| {})).unwrap();
+fn source(connection: Connection, following: bool) -> Kubernetes {
     let source = Kubernetes::new(connection, "db", "users", SecretScope::ByName, following);
     Kubernetes { patience: Duration::from_secs(2), ..source }
 }
@@ -65,6 +19,12 @@ fn secret(name: &str, version: u32) -> String {
     format!(
         r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"db","uid":"u","resourceVersion":"{version}"}},"data":{{"password":"c2lsZW50LWxhbXA="}}}}"#
     )
+}
+
+/// Says that all is well so far.
+fn bookmark() -> String {
+    let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"resourceVersion":"1"}}"#;
+    format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n")
 }
 
 fn list(items: &str) -> Answer {
@@ -80,17 +40,17 @@ fn reference(name: &str) -> SecretRef {
 async fn a_watch_that_falls_silent_is_begun_again() {
     let watches = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&watches);
-    let port = serve(move |path| {
-        if !path.contains("watch=true") {
+    let connection = serve(Duration::from_millis(300), move |request| {
+        if !request.path.contains("watch=true") {
             return list("");
         }
         match seen.fetch_add(1, Ordering::SeqCst) {
             // As over a connection whose other side is gone.
-            0 => Answer::Begun(String::new()),
+            0 => Answer::Begun(bookmark()),
             _ => Answer::Begun(format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", secret("alice", 2))),
         }
     });
-    let source = source(port, Duration::from_millis(300), true);
+    let source = source(connection, true);
     let wanted = BTreeSet::from([reference("alice")]);
     let found = source.read_secrets(&wanted).await.unwrap();
     assert_eq!(found[&reference("alice")].state, SecretState::Missing);
@@ -103,12 +63,11 @@ async fn a_watch_that_falls_silent_is_begun_again() {
 }
 
 /// Fails for bob only.
-fn fails_for_bob() -> u16 {
-    serve(|path| {
+fn fails_for_bob() -> Connection {
+    serve(LONG, |request| {
+        let path = &request.path;
         if path.contains("watch=true") {
-            // With a bookmark, which says that all is well.
-            let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"resourceVersion":"1"}}"#;
-            return Answer::Begun(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"));
+            return Answer::Begun(bookmark());
         }
         match ["alice", "bob", "carol"].into_iter().find(|name| path.contains(&format!("metadata.name%3D{name}"))) {
             Some("bob") => Answer::Whole(
@@ -122,7 +81,7 @@ fn fails_for_bob() -> u16 {
 }
 
 async fn one_user_only(following: bool) {
-    let source = source(fails_for_bob(), LONG, following);
+    let source = source(fails_for_bob(), following);
     let wanted: BTreeSet<SecretRef> = ["alice", "bob", "carol"].map(reference).into();
     let found = source.read_secrets(&wanted).await.expect("the others can be read");
     for name in ["alice", "carol"] {
@@ -146,7 +105,7 @@ async fn one_secret_asked_for_that_the_server_fails_on_concerns_one_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_secret_can_be_read_there_is_no_source() {
     for following in [true, false] {
-        let source = source(fails_for_bob(), LONG, following);
+        let source = source(fails_for_bob(), following);
         let error = source.read_secrets(&BTreeSet::from([reference("bob")])).await.unwrap_err();
         assert!(error.to_string().contains("cannot be decrypted"), "{error}");
     }

@@ -15,6 +15,9 @@ use crate::model::{Finding, Role, Spec};
 use crate::plan::{self, Cause, Proposal, Step};
 use crate::policy::{Chain, PolicyError, Reviewed, Stage, Transformed};
 
+/// Makes a case that an author may not have thought of.
+type Input = fn() -> Result<Case, CaseError>;
+
 /// How often a module is asked the same.
 const TIMES: usize = 10;
 /// How many random worlds are planned.
@@ -45,7 +48,7 @@ pub(super) fn stages(
     };
     suite.add("settings", what, passed(""));
     let probe = Probe { subject, standard };
-    let inputs: [(&str, &str, fn() -> Result<Case, CaseError>); 6] = [
+    let inputs: [(&str, &str, Input); 6] = [
         ("empty-input", "nothing declared and an empty server are no reason to fail", inputs::empty),
         ("hostile-names", "it copes with every name that PostgreSQL takes", inputs::hostile_names),
         ("every-attribute", "it copes with every set of attributes", inputs::attributes),
