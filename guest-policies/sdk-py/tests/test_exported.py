@@ -1,0 +1,139 @@
+"""The package without WebAssembly: what an author writes, and what the host would get. `python3 -m unittest`."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from typing import Any
+
+from rolewright_policy import (
+    Attributes,
+    Change,
+    ChangeAlterRole,
+    ChangeCreateRole,
+    ChangeDropRole,
+    Context,
+    ExpiryAt,
+    Finding,
+    Policy,
+    Removal,
+    Risk,
+    RolePatch,
+    Severity,
+    Spec,
+    allow,
+    error,
+    step,
+    users,
+    warning,
+)
+from rolewright_policy.exported import Exported, NoAnswer
+from rolewright_policy.testing import context, group, spec, user
+
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"most": {"type": "integer", "minimum": 1, "default": 2}},
+}
+
+
+class Limited(Policy):
+    name = "limited"
+    version = "0.1.0"
+    summary = "So many users and no more."
+    settings_schema = SCHEMA
+
+    def check_settings(self, settings: dict[str, Any]) -> list[Finding]:
+        return [error("too-many", "/most", "too many")] if settings["most"] > 9 else []
+
+    def validate(self, context: Context, settings: dict[str, Any], spec: Spec) -> list[Finding]:
+        return [warning("crowded", role.path, "one role too many") for role in spec.roles[settings["most"] :]]
+
+
+def wrong(text: str) -> list[str]:
+    return [f"{finding.code} {finding.path}" for finding in Exported(Limited()).validate_settings(text)]
+
+
+class ExportedTest(unittest.TestCase):
+    def test_a_policy_introduces_itself_and_its_schema_is_json(self) -> None:
+        info = Exported(Limited()).describe()
+        self.assertEqual(info.name, "limited")
+        self.assertEqual(json.loads(info.settings_schema or ""), SCHEMA)
+
+    def test_a_setting_that_is_left_out_has_the_default_of_the_schema(self) -> None:
+        given = spec(user("a"), user("b"), user("c"))
+        self.assertEqual(len(Exported(Limited()).validate(context(), "null", given)), 1)
+        self.assertEqual(len(Exported(Limited()).validate(context(), '{"most": 1}', given)), 2)
+
+    def test_settings_that_break_the_schema_are_findings_with_a_place_in_the_settings(self) -> None:
+        self.assertEqual(wrong('{"most": 0}'), ["invalid-settings /most"])
+        self.assertEqual(wrong('{"mots": 1}'), ["invalid-settings /mots"])
+        self.assertEqual(wrong('{"most": "two"}'), ["invalid-settings /most"])
+        self.assertEqual(wrong('{"most": true}'), ["invalid-settings /most"])
+        self.assertEqual(wrong("{"), ["invalid-settings "])
+        self.assertEqual(wrong("[]"), ["invalid-settings "])
+        self.assertEqual(wrong('{"most": 3}'), [])
+
+    def test_what_the_policy_says_of_its_settings_comes_after_the_schema(self) -> None:
+        self.assertEqual(wrong('{"most": 10}'), ["too-many /most"])
+
+    def test_a_fault_while_settings_are_checked_is_a_finding_for_there_is_no_other_way_to_tell(self) -> None:
+        class Broken(Limited):
+            def check_settings(self, settings: dict[str, Any]) -> list[Finding]:
+                raise KeyError("least")
+
+        self.assertEqual(Exported(Broken()).validate_settings("null")[0].code, "settings-not-checked")
+
+    def test_an_exception_in_a_stage_is_why_there_is_no_answer(self) -> None:
+        class Broken(Limited):
+            def validate(self, context: Context, settings: dict[str, Any], spec: Spec) -> list[Finding]:
+                raise OSError("the list is not there")
+
+        with self.assertRaisesRegex(NoAnswer, "^OSError: the list is not there$"):
+            Exported(Broken()).call("validate", context(), "null", spec())
+
+    def test_an_answer_of_the_wrong_type_is_told_with_its_place(self) -> None:
+        class Broken(Limited):
+            def validate(self, context: Context, settings: dict[str, Any], spec: Spec) -> list[Finding]:
+                return ["no"]  # type: ignore[list-item]
+
+        with self.assertRaisesRegex(NoAnswer, "validate: entry 0 must be a Finding, and is str"):
+            Exported(Broken()).call("validate", context(), "null", spec())
+
+    def test_a_transform_may_return_the_spec_alone(self) -> None:
+        class Same(Limited):
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Spec:
+                return spec
+
+        given = spec(user("a"))
+        answer = Exported(Same()).transform(context(), "null", given)
+        self.assertEqual((answer.spec, answer.findings), (given, []))
+
+    def test_a_stage_that_is_not_written_has_no_answer(self) -> None:
+        with self.assertRaisesRegex(NoAnswer, "does not review"):
+            Exported(Limited()).call("review", context(), "null", None, [])
+
+
+class WordsTest(unittest.TestCase):
+    def test_a_step_has_the_risk_of_its_change(self) -> None:
+        none = Attributes(0)
+        cases: list[tuple[Change, Risk]] = [
+            (ChangeCreateRole(user("a")), Risk.SAFE),
+            (ChangeDropRole(Removal("a", None)), Risk.DESTRUCTIVE),
+            (ChangeAlterRole(RolePatch("a", none, Attributes.LOGIN)), Risk.DISRUPTIVE),
+            (ChangeAlterRole(RolePatch("a", none, Attributes.INHERIT)), Risk.SAFE),
+            (ChangeAlterRole(RolePatch("a", none, none, valid_until=ExpiryAt(1))), Risk.DISRUPTIVE),
+        ]
+        for change, risk in cases:
+            self.assertEqual(step(change, "why").risk, risk, change)
+
+    def test_users_are_the_roles_that_may_log_in(self) -> None:
+        self.assertEqual([role.name for role in users(spec(user("a"), group("b")))], ["a"])
+
+    def test_findings_have_their_severity(self) -> None:
+        self.assertEqual(error("a", "", "b", "c"), Finding("a", Severity.ERROR, "", "b", "c"))
+        self.assertEqual(allow().findings, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
