@@ -46,11 +46,6 @@ fn a_new_project_in_python_is_good_at_once() {
     a_new_project_is_good_at_once("python");
 }
 
-#[test]
-fn a_new_project_in_go_is_good_at_once() {
-    a_new_project_is_good_at_once("go");
-}
-
 /// Builds an example in the way that its README tells.
 fn example(language: &str, command: &[&str]) -> PathBuf {
     let directory = repository().join(format!("examples/policies/naming-{language}"));
