@@ -106,7 +106,9 @@ const DAYS: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::S
 /// Minutes after midnight.
 fn minutes(text: &str) -> Option<i64> {
     let (hours, minutes) = text.split_once(':')?;
-    let number = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten().map(i64::from);
+    // Numbers that are parsed may have a sign; those on a clock have none.
+    let digits = |text: &&str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text| Some(text).filter(digits)?.parse::<i64>().ok();
     let (hours, minutes) = (number(hours)?, number(minutes)?);
     (minutes < 60 && hours * 60 + minutes <= 24 * 60).then_some(hours * 60 + minutes)
 }
@@ -125,7 +127,8 @@ fn offset(text: &str) -> Option<i64> {
 fn day(text: &str) -> Option<(i64, u32, u32)> {
     let mut parts = text.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || year.len() != 4 || month.len() != 2 || day.len() != 2 {
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
         return None;
     }
     let (year, month, day) = (year.parse::<i64>().ok()?, month.parse::<u32>().ok()?, day.parse::<u32>().ok()?);
@@ -364,6 +367,13 @@ mod tests {
         let expected =
             ["/windows/0/from", "/windows/0/to", "/freezes/0/from", "/freezes/0/to", "/freezes/1/to", "/utc-offset"];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn a_sign_is_no_digit() {
+        assert_eq!((minutes("+9:00"), minutes("09:+5"), minutes("09:05")), (None, None, Some(545)));
+        assert_eq!((offset("++1:00"), offset("-03:30")), (None, Some(-210)));
+        assert_eq!((day("+026-12-20"), day("2026-+2-20"), day("2026-02-20")), (None, None, Some((2026, 2, 20))));
     }
 
     #[test]
