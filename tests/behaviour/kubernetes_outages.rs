@@ -331,3 +331,47 @@ fn a_configmap_that_was_deleted_is_not_remembered_when_the_server_goes_away() {
     assert!(!cluster.has_role("alice"), "the spec of before was applied");
     controller.terminate().succeeds();
 }
+
+#[test]
+fn the_right_to_watch_that_is_given_later_is_used() {
+    let (server, cluster) = (ApiServer::start(), Cluster::start());
+    let namespace = server.namespace();
+    let mut polling = rules();
+    for rule in polling.as_array_mut().unwrap() {
+        rule["verbs"].as_array_mut().unwrap().retain(|verb| verb != "watch");
+    }
+    let account = namespace.service_account(&polling);
+    namespace.configmap(&users(&[("alice", &["reader"])])).secret("alice", "kubernetes-outages-8a");
+    let rolewright = replica(&cluster, &namespace, &account);
+    let controller = rolewright.run();
+    controller.wait_for("changes are seen only every SYNC_INTERVAL");
+    let errors = || {
+        let name = "postgres_controller_kubernetes_errors_total";
+        controller.get("/metrics").metric(name, Some("operation=\"watch\"")).unwrap()
+    };
+    controller.wait_for_cycles(2);
+    let before = errors();
+    let refused = refused_watches(&namespace);
+
+    // It asks again now and then, and does not complain again.
+    eventually("it to try again", Duration::from_secs(60), || (refused_watches(&namespace) > refused).then_some(()));
+    assert_eq!(errors(), before, "what was to be expected is counted as an error");
+    account.set_rules(&rules());
+    eventually("both watches", Duration::from_secs(60), || {
+        let watches = namespace.calls().into_iter().filter(|call| call.verb == "watch" && call.status == 200);
+        let resources: std::collections::BTreeSet<String> = watches.map(|call| call.resource).collect();
+        (resources.contains("configmaps") && resources.contains("secrets")).then_some(())
+    });
+    controller.wait_for_cycles(2);
+    let listed = || {
+        let calls = namespace.calls().into_iter();
+        calls.filter(|call| call.verb == "list" && ["configmaps", "secrets"].contains(&&*call.resource)).count()
+    };
+    let before = listed();
+    controller.wait_for_cycles(4);
+    assert_eq!(listed(), before, "it still asks in each cycle");
+    namespace.configmap(&users(&[("alice", &["writer"])])).secret("alice", "kubernetes-outages-8b");
+    wait_for_role(&cluster, "writer");
+    assert_eq!(times(&controller, "changes are seen only every SYNC_INTERVAL"), 1);
+    controller.terminate().succeeds();
+}

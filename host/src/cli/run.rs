@@ -26,6 +26,7 @@ pub(super) async fn run(arguments: RunArgs) -> anyhow::Result<u8> {
             instance: instance.clone(),
             source: format!("ConfigMap {namespace}/{configmap}"),
             approve_hint: Some(format!("kubectl annotate configmap -n {namespace} {configmap} --overwrite {APPROVE}=")),
+            interval: config.sync_interval,
         };
         let errors = connection.errors.clone();
         let reporter =

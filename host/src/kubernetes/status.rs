@@ -72,12 +72,35 @@ pub struct ClusterReporter {
 struct Memory {
     /// How things stood when last told; `None`: that has to be read.
     previous: Option<Status>,
+    /// The resourceVersion of that; `None`: there was nothing.
+    version: Option<String>,
     /// When that was written; `None`: it still has to be.
     written: Option<OffsetDateTime>,
     /// Events that still have to be written, and when they happened.
     waiting: VecDeque<(Notice, Timestamp)>,
     status_trouble: Trouble,
     event_trouble: Trouble,
+}
+
+/// What became of a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It is written, or cannot be for a reason that the log has.
+    Done,
+    /// The API server cannot be reached.
+    Away,
+    /// What was to be replaced is not there any more.
+    Refused,
+    /// Somebody has told who came to lead later.
+    Outrun,
+}
+
+/// Whether what is there was written by somebody who came to lead after us, and still reports: a Lease
+/// that was made anew may count its terms anew.
+fn is_later(found: Option<&Status>, ours: &Status) -> bool {
+    let (Some(found), ours) = (found.map(|status| &status.observed), &ours.observed) else { return false };
+    let reports = ours.last_cycle - found.last_cycle < REWRITE + found.interval * 2;
+    found.instance != ours.instance && ours.term.is_some_and(|ours| found.term > Some(ours)) && reports
 }
 
 /// What was complained of last: a missing right, in words, or anything else.
@@ -119,7 +142,17 @@ impl ClusterReporter {
         if !(same && fresh) {
             memory.written = None;
         }
-        let reachable = reachable && (memory.written.is_some() || self.write(&status, &mut memory).await);
+        let told = match memory.written {
+            Some(_) => Told::Done,
+            None if reachable => self.write(&status, &mut memory).await,
+            None => Told::Away,
+        };
+        if told == Told::Outrun {
+            // What it says is of the past, and so are the Events.
+            *memory = Memory::default();
+            return;
+        }
+        let reachable = reachable && told == Told::Done;
         memory.previous = Some(status);
         if reachable {
             self.write_events(&mut memory).await;
@@ -141,6 +174,7 @@ impl ClusterReporter {
     async fn recall(&self, memory: &mut Memory) -> bool {
         match in_time(self.api.get_opt(&self.name)).await {
             Ok(found) => {
+                memory.version = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
                 memory.previous = found.and_then(|found| found.data).map(|data| Status::from_data(&data));
                 true
             }
@@ -148,12 +182,36 @@ impl ClusterReporter {
         }
     }
 
-    /// Writes the status. Whether the API server can be reached.
-    async fn write(&self, status: &Status, memory: &mut Memory) -> bool {
+    /// Writes the status over the one that was seen last. If that is not there any more: over the one that
+    /// is, unless somebody wrote it who came to lead after us.
+    async fn write(&self, status: &Status, memory: &mut Memory) -> Told {
+        if is_later(memory.previous.as_ref(), status) {
+            return Told::Outrun;
+        }
+        let seen = memory.version.clone();
+        let told = self.write_over(status, memory).await;
+        let Told::Refused = told else { return told };
+        let mut now = Memory::default();
+        if !self.recall(&mut now).await || now.version == seen {
+            return Told::Done;
+        }
+        if is_later(now.previous.as_ref(), status) {
+            return Told::Outrun;
+        }
+        memory.version = now.version;
+        match self.write_over(status, memory).await {
+            // The next cycle tries again.
+            Told::Refused => Told::Done,
+            told => told,
+        }
+    }
+
+    async fn write_over(&self, status: &Status, memory: &mut Memory) -> Told {
         let configmap = ConfigMap {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 labels: Some(status.labels()),
+                resource_version: memory.version.clone(),
                 ..ObjectMeta::default()
             },
             data: Some(status.to_data()),
@@ -161,12 +219,18 @@ impl ClusterReporter {
         };
         let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&configmap));
         match in_time(self.api.patch(&self.name, &parameters, &patch)).await {
-            Ok(_) => {
+            Ok(written) => {
+                memory.version = written.metadata.resource_version;
                 memory.written = Some(status.observed.last_cycle);
                 memory.status_trouble.is_over("the status can be written again");
-                true
+                Told::Done
             }
-            Err(error) => self.failed(&error, "patch", &mut memory.status_trouble),
+            // Somebody wrote it since, or it was deleted.
+            Err(kube::Error::Api(answer)) if memory.version.is_some() && [404, 409].contains(&answer.code) => {
+                Told::Refused
+            }
+            Err(error) if self.failed(&error, "patch", &mut memory.status_trouble) => Told::Done,
+            Err(_) => Told::Away,
         }
     }
 
@@ -232,3 +296,7 @@ impl Trouble {
 async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     tokio::time::timeout(LIMIT, request).await.unwrap_or_else(|_| Err(words::timed_out(LIMIT)))
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -13,8 +13,10 @@ use crate::report::{Aspect, Lead, Status, Truth};
 /// Users that are listed unless all are asked for; of those that are as declared, none.
 const LISTED: usize = 20;
 
-/// A status is written every ten minutes at least; one that is much older is nobody's any more.
+/// A status is written every ten minutes at least, or with each cycle where these are rarer; one that is
+/// much older is nobody's any more.
 const STALE: Duration = Duration::minutes(30);
+const MISSED_CYCLES: u32 = 3;
 
 /// What is shown.
 #[derive(Debug)]
@@ -44,7 +46,8 @@ pub enum Standing {
 
 impl View<'_> {
     fn is_stale(&self, status: &Status) -> bool {
-        self.now - status.observed.last_cycle > STALE
+        let missed = Duration::try_from(status.observed.interval * MISSED_CYCLES).unwrap_or(Duration::MAX);
+        self.now - status.observed.last_cycle > missed.max(STALE)
     }
 
     /// For the exit code.
@@ -237,6 +240,16 @@ mod tests {
         let late = View { now: fixture::NOON + Duration::hours(3), ..view(Some(&status), None) };
         assert_eq!(late.standing(), Standing::NotSynced);
         assert!(text(&late).contains("the last report was made 3 h ago"), "{}", text(&late));
+    }
+
+    #[test]
+    fn whoever_reports_every_two_hours_is_not_late_after_three() {
+        let mut facts = fixture::facts(fixture::NOON, fixture::synced());
+        facts.interval = std::time::Duration::from_secs(2 * 3_600);
+        let status = assess(&facts, None);
+        let seen = |hours| View { now: fixture::NOON + Duration::hours(hours), ..view(Some(&status), None) };
+        assert_eq!(seen(3).standing(), Standing::Synced);
+        assert_eq!(seen(7).standing(), Standing::NotSynced);
     }
 
     #[test]

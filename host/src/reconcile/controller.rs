@@ -72,6 +72,7 @@ impl Controller {
     /// several instances does so as long as it leads.
     pub async fn run(&self, interval: Duration) {
         let mut number: u64 = 0;
+        self.metrics.interval(interval);
         self.metrics.leads(self.election.is_none());
         let mut before = None;
         while !self.shutdown.is_triggered() {

@@ -28,6 +28,8 @@ pub struct About {
     pub source: String,
     /// The command that approves, up to the digest.
     pub approve_hint: Option<String>,
+    /// Pause between two cycles.
+    pub interval: std::time::Duration,
 }
 
 /// The declaration that was read last, good or bad.
@@ -76,6 +78,8 @@ impl Reconciler {
             sync_now: self.sync_now.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ended,
             duration: cycle.summary.duration,
+            interval: about.interval,
+            term: self.own_claim().and_then(|claim| claim.term),
         }
     }
 }

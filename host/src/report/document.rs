@@ -120,7 +120,11 @@ fn observed_text(observed: &Observed) -> String {
         text.raw("dryRun", "true");
     }
     text.text("instance", &observed.instance);
+    if let Some(term) = observed.term {
+        text.raw("term", &term.to_string());
+    }
     text.text("version", &observed.version);
+    text.raw("syncIntervalSeconds", &observed.interval.as_secs().to_string());
     text.text("lastCycle", &timestamp(observed.last_cycle));
     text.raw("lastCycleSeconds", &format!("{:.3}", observed.duration.as_secs_f64()));
     text.into_text()
@@ -147,7 +151,9 @@ struct ObservedText {
     sync_now: Option<String>,
     dry_run: bool,
     instance: String,
+    term: Option<u32>,
     version: String,
+    sync_interval_seconds: u64,
     last_cycle: String,
     last_cycle_seconds: f64,
 }
@@ -170,7 +176,9 @@ fn read_observed(text: ObservedText) -> Observed {
         sync_now: text.sync_now,
         dry_run: text.dry_run,
         instance: text.instance,
+        term: text.term,
         version: text.version,
+        interval: Duration::from_secs(text.sync_interval_seconds),
         last_cycle: read_timestamp(&text.last_cycle).unwrap_or(OffsetDateTime::UNIX_EPOCH),
         duration: Duration::try_from_secs_f64(text.last_cycle_seconds).unwrap_or_default(),
     }

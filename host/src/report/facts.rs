@@ -37,6 +37,10 @@ pub struct Facts {
     pub ended: Ended,
     /// How long it took.
     pub duration: Duration,
+    /// Pause between two cycles.
+    pub interval: Duration,
+    /// The term of the one of several instances that reports; a later one has a higher number.
+    pub term: Option<u32>,
 }
 
 /// One writing of an object in a cluster.

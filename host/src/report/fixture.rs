@@ -33,6 +33,8 @@ pub(crate) fn facts(now: OffsetDateTime, ended: Ended) -> Facts {
         sync_now: None,
         ended,
         duration: Duration::from_millis(420),
+        interval: Duration::from_secs(30),
+        term: Some(3),
     }
 }
 

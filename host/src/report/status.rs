@@ -137,6 +137,10 @@ pub struct Observed {
     pub last_cycle: OffsetDateTime,
     /// How long it took. Not worth a report by itself.
     pub duration: Duration,
+    /// Pause between two cycles; nothing where it is not known.
+    pub interval: Duration,
+    /// The term of whoever reports, where one of several does.
+    pub term: Option<u32>,
 }
 
 /// How things stand.
@@ -423,6 +427,8 @@ fn observed(facts: &Facts, previous: Option<&Status>, users: &BTreeMap<String, U
         version: env!("CARGO_PKG_VERSION").to_owned(),
         last_cycle: facts.now,
         duration: facts.duration,
+        interval: facts.interval,
+        term: facts.term,
     }
 }
 

@@ -55,6 +55,7 @@ pub struct Metrics {
     retries: IntCounter,
     pool: IntGaugeVec,
     leader: IntGauge,
+    interval: Gauge,
     synced: IntGauge,
     held: IntGauge,
     paused: IntGauge,
@@ -184,6 +185,10 @@ impl Metrics {
                 "postgres_controller_leader",
                 "Whether this instance acts: 1, or 0 on a standby"
             )),
+            interval: register!(Gauge::new(
+                "postgres_controller_sync_interval_seconds",
+                "Pause between two cycles if nothing changes: SYNC_INTERVAL"
+            )),
             synced: register!(IntGauge::new(
                 "postgres_controller_synced",
                 "Whether the last cycle left PostgreSQL as declared: 1 or 0; 0 on a standby"
@@ -302,6 +307,11 @@ impl Metrics {
     /// Counts a request to the API server that failed.
     pub fn kubernetes_error(&self, operation: &str) {
         self.kubernetes_errors.with_label_values(&[operation]).inc();
+    }
+
+    /// Says how long the pause between two cycles is.
+    pub fn interval(&self, interval: Duration) {
+        self.interval.set(interval.as_secs_f64());
     }
 
     /// Says whether this instance acts. Of what a standby cannot know, it claims nothing.

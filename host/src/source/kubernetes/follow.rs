@@ -308,9 +308,12 @@ fn tell(
             return Next::GoOn;
         }
     };
-    link.error(verb);
     let message = words::explain(cause, &what.access(verb));
     let denied = words::is_forbidden(cause);
+    // One that is refused again, as was to be expected, is no error.
+    if !(denied && verb == "watch" && link.told_unwatchable()) {
+        link.error(verb);
+    }
     if denied && verb == "watch" {
         if !confirmed {
             tracing::debug!(what = key, "{message}; making sure of it");
@@ -382,6 +385,10 @@ impl Link {
     pub(super) fn forget(&self, key: &str) {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.denied.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    fn told_unwatchable(&self) -> bool {
+        *self.told_unwatchable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn may_not_watch(&self, message: &str) {

@@ -12,6 +12,7 @@ mod objects;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ use crate::secret::{SecretRef, Secrets};
 /// How long a first answer of the API server is waited for, before the cycle fails and is tried
 /// again.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where nothing may be watched, every so many readings it is tried again.
+const WATCH_AGAIN: u32 = 20;
 
 /// A burst of changes makes one cycle: it begins when nothing has changed for so long …
 const QUIET: Duration = Duration::from_millis(60);
@@ -65,6 +69,8 @@ pub struct Kubernetes {
     /// How long a first answer is waited for.
     patience: Duration,
     followed: Mutex<Option<Arc<Follow<Arc<ConfigMap>>>>>,
+    /// Readings since the ConfigMap may not be watched.
+    unwatched: AtomicU32,
     secrets: Mutex<Followed>,
     /// What was read last where nothing may be watched, for when the API server is away.
     last: Mutex<Last>,
@@ -140,6 +146,7 @@ impl Kubernetes {
             link,
             patience: PATIENCE,
             followed: Mutex::default(),
+            unwatched: AtomicU32::new(0),
             secrets: Mutex::default(),
             last: Mutex::default(),
         }
@@ -239,7 +246,13 @@ impl Source for Kubernetes {
             self.wake.seen();
             match settled {
                 Settled::Known => self.declare(follow.get(&self.configmap).as_deref()),
-                Settled::Unwatchable => self.ask_for_configmap().await,
+                Settled::Unwatchable => {
+                    if (self.unwatched.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(WATCH_AGAIN) {
+                        // The next reading begins anew: the right may have been given since.
+                        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    }
+                    self.ask_for_configmap().await
+                }
                 Settled::Denied(message) => Err(SourceError::Cluster { message, transient: false }),
                 Settled::Away(message) => Err(SourceError::Cluster { message, transient: true }),
             }

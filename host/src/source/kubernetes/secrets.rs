@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::follow::{Follow, Settled, What};
 use super::objects::Kept;
-use super::{Kubernetes, SecretScope, answered, secret_api};
+use super::{Kubernetes, SecretScope, WATCH_AGAIN, answered, secret_api};
 use crate::kubernetes::words::{self, Access};
 use crate::model::SecretState;
 use crate::secret::{Secret, SecretRef, Secrets};
@@ -36,9 +36,19 @@ pub(super) struct Followed {
     all: Option<FollowedSecret>,
     /// Names that users have: a change of any other Secret is of no interest.
     wanted: Arc<Mutex<BTreeSet<String>>>,
-    /// Whether they may not be watched.
-    asking: bool,
+    /// Since how many readings they are asked for, as they may not be watched.
+    asking: Option<u32>,
     told_of_many: bool,
+}
+
+impl Followed {
+    /// Whether they are asked for this time too. Now and then watching is tried again: the right may have
+    /// been given since.
+    fn asks(&mut self) -> bool {
+        let Some(readings) = self.asking else { return false };
+        self.asking = (readings + 1 < WATCH_AGAIN).then_some(readings + 1);
+        self.asking.is_some()
+    }
 }
 
 /// What was found under a name, or that it may not be read.
@@ -81,7 +91,8 @@ impl Kubernetes {
     /// Without the right to watch.
     fn ask_from_now_on(&self) {
         let mut state = self.state();
-        state.asking = true;
+        state.asking = Some(0);
+        state.by_name.clear();
         state.all = None;
     }
 
@@ -90,6 +101,7 @@ impl Kubernetes {
         let watched: Option<Vec<(String, FollowedSecret)>> = {
             let mut state = self.state();
             let too_many = names.len() > MOST_WATCHES;
+            let asks = state.asks();
             if too_many && !std::mem::replace(&mut state.told_of_many, true) && self.following {
                 tracing::warn!(
                     secrets = names.len(),
@@ -97,7 +109,7 @@ impl Kubernetes {
                      changes are seen only every SYNC_INTERVAL. Set SECRET_SELECTOR to list and watch them together"
                 );
             }
-            if !self.following || state.asking || too_many {
+            if !self.following || asks || too_many {
                 for name in std::mem::take(&mut state.by_name).into_keys() {
                     self.link.forget(&format!("secrets {name}"));
                 }
@@ -160,7 +172,7 @@ impl Kubernetes {
         let follow = {
             let mut state = self.state();
             *state.wanted.lock().unwrap_or_else(PoisonError::into_inner) = names.clone();
-            if !self.following || state.asking {
+            if !self.following || state.asks() {
                 None
             } else if let Some(follow) = &state.all {
                 Some(Arc::clone(follow))
