@@ -1,5 +1,6 @@
 //! Policies in other languages than Rust: a new project of each builds, passes its own fixtures and keeps the contract;
-//! and one rule in four languages runs in one chain, where all four say the same.
+//! one rule in four languages runs in one chain, where all four say the same; the packages pass their own tests; and a
+//! module that cannot do without WASI gets one with nothing behind it, or none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +29,10 @@ fn text(path: &Path) -> &str {
 fn a_new_project_is_good_at_once(language: &str) {
     let (cluster, manifests) = (Cluster::start(), Manifests::new());
     let rolewright = Rolewright::new(&cluster, &manifests).env("PATH", &path_with(language));
+    // Where compilers and package managers keep what they fetch; every author has one.
+    let home = rolewright.directory().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let rolewright = rolewright.env("HOME", text(&home));
     let project = rolewright.directory().join("team-names");
     rolewright.command(&["policy", "new", "team-names", "--lang", language, "--dir", text(&project)]).succeeds();
     rolewright.command(&["policy", "build", text(&project)]).succeeds();
@@ -46,17 +51,88 @@ fn a_new_project_in_python_is_good_at_once() {
     a_new_project_is_good_at_once("python");
 }
 
-/// Builds an example in the way that its README tells.
-fn example(language: &str, command: &[&str]) -> PathBuf {
-    let directory = repository().join(format!("examples/policies/naming-{language}"));
+#[test]
+fn a_new_project_in_go_is_good_at_once() {
+    a_new_project_is_good_at_once("go");
+}
+
+/// Runs a command with a language's tools.
+fn runs(language: &str, directory: &Path, command: &[&str]) {
     let output = Command::new(command[0])
         .args(&command[1..])
-        .current_dir(&directory)
+        .current_dir(directory)
         .env("PATH", path_with(language))
+        .env("PYTHONPATH", repository().join("guest-policies/sdk-py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .expect("the command runs");
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{language}: {said}");
+    assert!(output.status.success(), "{language}, {}: {command:?}: {said}", directory.display());
+}
+
+#[test]
+fn the_packages_and_the_examples_pass_their_own_tests_and_their_types_are_those_of_the_contract() {
+    let (guests, examples) = (repository().join("guest-policies"), repository().join("examples/policies"));
+    runs("js", &guests, &["node", "types.mjs", "--check"]);
+    runs("js", &guests.join("sdk-js"), &["node", "--test"]);
+    runs("js", &examples.join("naming-js"), &["node", "--test"]);
+    let python = ["python3", "-m", "unittest", "discover", "-s", "tests", "-t", "."];
+    runs("python", &guests.join("sdk-py"), &python);
+    runs("python", &examples.join("naming-python"), &python);
+    runs("go", &guests.join("sdk-go"), &["go", "test", "./..."]);
+    runs("go", &examples.join("naming-go"), &["go", "test", "./..."]);
+}
+
+/// A policy whose runtime imports WASI, and that says what time it is and what came up by chance.
+fn curious(rolewright: &Rolewright<'_>) -> PathBuf {
+    let project = rolewright.directory().join("curious");
+    rolewright.command(&["policy", "new", "curious", "--lang", "js", "--dir", text(&project)]).succeeds();
+    let replace = |file: &str, from: &str, to: &str| {
+        let before = std::fs::read_to_string(project.join(file)).unwrap();
+        assert!(before.contains(from), "{from:?} is not in {file}");
+        std::fs::write(project.join(file), before.replace(from, to)).unwrap();
+    };
+    replace("package.json", "--stub-wasi ", "");
+    // The package takes both away from policies, so they are kept before it does.
+    std::fs::write(project.join("early.js"), "export const now = Date.now;\nexport const chance = Math.random;\n")
+        .unwrap();
+    replace("index.js", "import { definePolicy", "import { now, chance } from './early.js';\nimport { definePolicy");
+    replace("index.js", "begins with no allowed prefix`", "came at ${now()}, by chance ${chance()}`");
+    runs("js", &project, &["npm", "run", "build"]);
+    project.join("dist/curious.wasm")
+}
+
+#[test]
+fn a_module_that_wants_wasi_is_refused_or_gets_one_with_nothing_behind_it() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    let module = curious(&rolewright);
+    manifests.users_exactly("users: [{username: alice, password: none}]\n");
+    let chain = |wasi: Option<&str>| {
+        let mut entry = json!({ "name": "curious", "module": module, "settings": { "prefixes": ["app_"] } });
+        if let Some(wasi) = wasi {
+            entry["wasi"] = json!(wasi);
+        }
+        json!({ "policies": [entry, { "name": "standard", "module": "builtin:standard" }] }).to_string()
+    };
+    let refused = Rolewright::new(&cluster, &manifests).policies(&chain(None)).plan();
+    refused.exits_with(1).says("curious").mentions("wasi:");
+
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&chain(Some("stub")));
+    let said = || {
+        let document = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+        document["findings"][0]["message"].as_str().unwrap().to_owned()
+    };
+    let first = said();
+    assert!(first.starts_with("\"alice\" came at 0, by chance 0."), "{first}");
+    // Another process, at another time.
+    assert_eq!(said(), first);
+}
+
+/// Builds an example in the way that its README tells.
+fn example(language: &str, command: &[&str]) -> PathBuf {
+    let directory = repository().join(format!("examples/policies/naming-{language}"));
+    runs(language, &directory, command);
     directory.join(format!("dist/naming-{language}.wasm"))
 }
 

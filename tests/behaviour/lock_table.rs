@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use postgres::{Client, Transaction};
 use rolewright_tests::{Cluster, Manifests, Options, Rolewright, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +35,17 @@ fn narrow() -> Cluster {
     let cluster = Options::default().setting("max_locks_per_transaction", "10").start();
     cluster.sql("CREATE DATABASE shop");
     cluster
+}
+
+/// Somebody keeps the last user's name for himself, so that the last part has to wait for him.
+fn keeps_the_last_name(client: &mut Client, users: usize) -> Transaction<'_> {
+    let mut other = client.transaction().unwrap();
+    other.batch_execute(&format!("CREATE ROLE u{:05}", users - 1)).unwrap();
+    other
+}
+
+fn waits_for_it(cluster: &Cluster) {
+    eventually("the last part", PATIENCE, || (cluster.value(BLOCKED) != "0").then_some(()));
 }
 
 fn number(cluster: &Cluster, query: &str) -> usize {
@@ -93,12 +105,10 @@ fn killed_between_two_parts_each_user_is_made_and_recorded_or_neither() {
     manifests.users(&fleet(USERS));
     let rolewright = Rolewright::new(&cluster, &manifests);
 
-    // Somebody keeps the last user's name for himself, so that the last part has to wait for him.
     let mut holder = cluster.client("postgres");
-    let mut other = holder.transaction().unwrap();
-    other.batch_execute(&format!("CREATE ROLE u{:05}", USERS - 1)).unwrap();
+    let other = keeps_the_last_name(&mut holder, USERS);
     let victim = rolewright.start(&["apply"]);
-    eventually("the last part", PATIENCE, || (cluster.value(BLOCKED) != "0").then_some(()));
+    waits_for_it(&cluster);
     victim.kill();
     other.rollback().unwrap();
     eventually("the victim's session to end", PATIENCE, || (cluster.value(SESSIONS) == "0").then_some(()));
@@ -128,10 +138,9 @@ fn a_change_by_another_between_two_parts_is_seen() {
     manifests.users(&fleet(USERS));
     let rolewright = Rolewright::new(&cluster, &manifests);
     let mut holder = cluster.client("postgres");
-    let mut other = holder.transaction().unwrap();
-    other.batch_execute(&format!("CREATE ROLE u{:05}", USERS - 1)).unwrap();
+    let other = keeps_the_last_name(&mut holder, USERS);
     let apply = rolewright.start(&["apply"]);
-    eventually("the last part", PATIENCE, || (cluster.value(BLOCKED) != "0").then_some(()));
+    waits_for_it(&cluster);
     // A user of an earlier part is changed, and the name of one of the last part is taken.
     cluster.sql("ALTER ROLE u00000 NOLOGIN");
     other.commit().unwrap();

@@ -47,3 +47,4 @@ mod source_directory;
 mod state_file;
 mod tls;
 mod two_instances;
+mod user_fields;

@@ -60,11 +60,7 @@ fn without_amounts(line: &str) -> String {
     let masked = words.iter().enumerate().map(|(at, word)| {
         let next: Vec<&str> =
             words.iter().skip(at + 1).take(2).map(|word| word.trim_end_matches([',', ';', ')'])).collect();
-        let is_amount = match next.as_slice() {
-            ["fuel" | "ms" | "MiB" | "bytes", ..] => true,
-            ["k" | "M" | "G", "fuel"] => true,
-            _ => false,
-        };
+        let is_amount = matches!(next.as_slice(), ["fuel" | "ms" | "MiB" | "bytes", ..] | ["k" | "M" | "G", "fuel"]);
         let number = word.trim_start_matches('(');
         if is_amount && number.starts_with(|letter: char| letter.is_ascii_digit()) {
             word.replace(number, "…")

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rolewright_tests::session::repository;
 use rolewright_tests::{Cluster, Manifests, Rolewright, guests, leaks};
@@ -122,6 +123,41 @@ fn the_chain_of_a_regulated_company_lets_good_in_and_keeps_each_mistake_out() {
     example.refuses("role-catalog", "unknown-role", "[ledger_reader]", "[ledger_reader, superheroes]");
     example.refuses("role-catalog", "role-not-for-member", "payment_maker]", "payment_approver]");
     example.refuses("privilege-ceiling", "beyond-ceiling", "[ledger_reader]", "[pg_write_server_files]");
+    example.refuses(
+        "password-strength",
+        "no-password",
+        "username: ledger\n",
+        "username: ledger\n        password: none\n",
+    );
+
+    // Old passwords: nobody has touched the file for long.
+    let secrets = fs::File::options().append(true).open(example.manifests.path().join("secrets.yaml")).unwrap();
+    secrets.set_modified(SystemTime::now() - Duration::from_secs(91 * 86_400)).unwrap();
+    example.refuses(
+        "credential-age",
+        "password-too-old",
+        "username: ledger\n",
+        "username: ledger\n        comment: x\n",
+    );
+    secrets.set_modified(SystemTime::now()).unwrap();
+
+    // Outside of the hours what cannot be undone waits, and nothing else does; an emergency has a key.
+    let frozen = example.chain.replace(
+        "from-risk: destructive",
+        r#"from-risk: destructive
+      freezes: [{from: "2000-01-01", to: "9999-12-31", reason: always}]"#,
+    );
+    let rolewright = || Rolewright::new(&example.cluster, &example.manifests).policies(&frozen);
+    let without = example.users.find("      - username: ledger").unwrap();
+    example.manifests.file("users.yaml", &example.users[..without]);
+    let output = rolewright().env("MAX_DELETIONS", "1").apply();
+    output.exits_with(3).mentions("change-window").mentions("always");
+    assert!(example.cluster.has_role("ledger"));
+    rolewright().env("MAX_DELETIONS", "1").env("TARGET_LABELS", "emergency=INC-7").apply().succeeds();
+    assert!(!example.cluster.has_role("ledger"));
+    example.manifests.file("users.yaml", &example.users);
+    rolewright().apply().succeeds();
+    assert!(example.cluster.has_role("ledger"));
 }
 
 #[test]

@@ -66,6 +66,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- join "," $names }}
 {{- end }}
 
+{{/* Labels as TARGET_LABELS takes them, in the order of their keys. */}}
+{{- define "rolewright.labelList" -}}
+{{- $labels := list }}
+{{- range $key, $value := . }}
+{{- $labels = append $labels (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- join "," $labels }}
+{{- end }}
+
 {{/* The alerts, with the thresholds of the values. */}}
 {{- define "rolewright.alerts" -}}
 {{- $rule := .Values.prometheusRule }}

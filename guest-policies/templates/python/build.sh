@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 if ! command -v componentize-py >/dev/null; then
-    [ -x .venv/bin/componentize-py ] || { python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt; }
+    [ -x .venv/bin/componentize-py ] || { python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt; }
     PATH=$PWD/.venv/bin:$PATH
 fi
 mkdir -p dist

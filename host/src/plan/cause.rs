@@ -54,6 +54,7 @@ fn alter_is_drift(patch: &RolePatch, role: &Role) -> bool {
         || (!patch.clear.is_empty() && !role.attributes.intersects(patch.clear))
         || patch.connection_limit.is_some_and(|wanted| wanted == limit)
         || patch.valid_until.is_some_and(|wanted| wanted == expiry)
+        || patch.comment.as_deref().is_some_and(|wanted| wanted == role.comment.as_deref().unwrap_or(""))
 }
 
 #[cfg(test)]
@@ -104,6 +105,16 @@ mod tests {
         assert_eq!(cause(&Change::AlterRole(patch), "1"), Cause::Drift);
         let patch = RolePatch { name: "alice".into(), set: Attributes::CREATEDB, ..RolePatch::default() };
         assert_eq!(cause(&Change::AlterRole(patch), "1"), Cause::Spec);
+    }
+
+    #[test]
+    fn a_comment_that_somebody_changed_is_drift() {
+        let patch = |comment: &str| {
+            Change::AlterRole(RolePatch { name: "alice".into(), comment: Some(comment.into()), ..RolePatch::default() })
+        };
+        // It had none when it was last applied.
+        assert_eq!(cause(&patch(""), "1"), Cause::Drift);
+        assert_eq!(cause(&patch("on loan"), "1"), Cause::Spec);
     }
 
     #[test]

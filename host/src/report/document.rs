@@ -15,6 +15,8 @@ use super::yaml::{Mapping, scalar};
 
 /// Bytes of the key `users` at most. A ConfigMap takes 1 MiB in all.
 pub const MAX_USERS: usize = 512 * 1024;
+/// Seconds of a year, longer than anybody waits between two cycles.
+const LONGEST_INTERVAL: u64 = 366 * 86_400;
 
 /// One sentence for people.
 pub const SUMMARY: &str = "summary";
@@ -178,7 +180,8 @@ fn read_observed(text: ObservedText) -> Observed {
         instance: text.instance,
         term: text.term,
         version: text.version,
-        interval: Duration::from_secs(text.sync_interval_seconds),
+        // Anybody may have written it: what is reckoned with must not overflow.
+        interval: Duration::from_secs(text.sync_interval_seconds.min(LONGEST_INTERVAL)),
         last_cycle: read_timestamp(&text.last_cycle).unwrap_or(OffsetDateTime::UNIX_EPOCH),
         duration: Duration::try_from_secs_f64(text.last_cycle_seconds).unwrap_or_default(),
     }

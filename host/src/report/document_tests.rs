@@ -33,6 +33,15 @@ fn what_cannot_be_read_counts_as_absent() {
 }
 
 #[test]
+fn an_interval_that_nobody_waits_is_read_without_harm() {
+    let mut data = assess(&facts(MORNING, fixture::one_waits()), None).to_data();
+    let observed = data[OBSERVED].replace("syncIntervalSeconds: 30", &format!("syncIntervalSeconds: {}", u64::MAX));
+    data.insert(OBSERVED.into(), observed);
+    // It is reckoned with by whoever looks whether a report is late.
+    assert!(Status::from_data(&data).observed.interval.checked_mul(1_000).is_some());
+}
+
+#[test]
 fn a_fleet_has_room() {
     let text = users_text(&fleet(10_000, &UserState::Synced), MAX_USERS);
     assert_eq!(text.lines().count(), 10_000);
