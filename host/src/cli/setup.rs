@@ -141,7 +141,7 @@ struct Told(Arc<Metrics>);
 impl Observer for Told {
     fn call(&self, called: &Called<'_>) {
         let Called { module, stage, seconds, fuel, memory, outcome } = *called;
-        self.0.policy_call(called);
+        self.0.policy_call([module, stage.as_str(), outcome], seconds, fuel, memory);
         tracing::debug!(policy = module, stage = stage.as_str(), seconds, fuel, memory, outcome, "policy called");
     }
 

@@ -229,3 +229,16 @@ pub struct Step {
     /// Name of the module in the chain that asked for it.
     pub by: String,
 }
+
+/// What a policy made of a role, before anything was planned: a wish that stands in no users.yaml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touch {
+    /// The role.
+    pub role: String,
+    /// The policy's name in the chain.
+    pub policy: String,
+    /// What the role was; `None`: the policy added it.
+    pub before: Option<Role>,
+    /// What it became; `None`: the policy took it out.
+    pub after: Option<Role>,
+}

@@ -15,7 +15,7 @@ pub mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step};
+pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step, Touch};
 use serde::Serialize;
 
 use crate::catalog::Catalog;

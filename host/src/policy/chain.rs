@@ -15,7 +15,7 @@ use super::load::{self, Wasi};
 use super::module::{Bridge, Module, ModuleInfo, Recipe};
 use super::{Context, Observer, Stage, Verdict, WIT_VERSION};
 use crate::model::{Database, Finding, Role, Severity, Spec};
-use crate::plan::{Proposal, Step};
+use crate::plan::{Proposal, Step, Touch};
 
 /// Policies in order, ready to be called. Share it in an [`Arc`]; exchange it to change the chain.
 pub struct Chain {
@@ -30,19 +30,6 @@ impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Chain").field("digest", &self.digest).finish_non_exhaustive()
     }
-}
-
-/// What a transform did to a role.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touch {
-    /// The role.
-    pub role: String,
-    /// The module's name in the chain.
-    pub policy: String,
-    /// What the role was; `None`: the policy added it.
-    pub before: Option<Role>,
-    /// What it became; `None`: the policy took it out.
-    pub after: Option<Role>,
 }
 
 /// A spec after all transforms.

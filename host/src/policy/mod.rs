@@ -37,7 +37,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-pub use chain::{Bytes, Chain, Planned, Reviewed, Touch, Transformed, read_local};
+pub use chain::{Bytes, Chain, Planned, Reviewed, Transformed, read_local};
 pub use document::{Document, Entry, Mode, Origin};
 pub use engine::{Runtime, TICK};
 pub use error::{ChainError, Failure, LoadError, NotAComponent, PolicyError, RuntimeError};

@@ -7,8 +7,8 @@ use crate::catalog::Catalog;
 use crate::model::{
     Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity,
 };
+use crate::plan::Touch;
 use crate::plan::{Cause, Change, Plan, Removal, Risk, RolePatch, Step, order};
-use crate::policy::Touch;
 use crate::spec::Diagnostic;
 use crate::spec::Document;
 use crate::spec::Parsed;

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 
 use crate::catalog::Catalog;
 use crate::model::{Credential, Role, Severity};
+use crate::plan::Touch;
 use crate::plan::{Change, Counts, Plan};
-use crate::policy::Touch;
 use crate::printable;
 use crate::spec::Diagnostic;
 use crate::spec::Parsed;

@@ -2,7 +2,7 @@
 
 use super::describe;
 use crate::model::{Limit, Mode, Role};
-use crate::policy::Touch;
+use crate::plan::Touch;
 use crate::printable::name;
 
 /// A field of a role that a policy has changed.

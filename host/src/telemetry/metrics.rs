@@ -9,7 +9,6 @@ use prometheus::{
 };
 
 use super::summary::{Outcome, Summary};
-use crate::policy::Called;
 
 /// Seconds: from a converged target's few milliseconds to a cycle that sets thousands of passwords.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
@@ -262,11 +261,11 @@ impl Metrics {
 
     /// Measures a call into a policy module. The names of modules come from the chain, so there
     /// are only a few.
-    pub fn policy_call(&self, called: &Called<'_>) {
-        let labels = [called.module, called.stage.as_str(), called.outcome];
-        self.policy_calls.with_label_values(&labels).observe(called.seconds);
-        self.policy_fuel.with_label_values(&labels).observe(called.fuel as f64);
-        self.policy_memory.with_label_values(&labels).observe(called.memory as f64);
+    pub fn policy_call(&self, [module, stage, outcome]: [&str; 3], seconds: f64, fuel: u64, memory: usize) {
+        let labels = [module, stage, outcome];
+        self.policy_calls.with_label_values(&labels).observe(seconds);
+        self.policy_fuel.with_label_values(&labels).observe(fuel as f64);
+        self.policy_memory.with_label_values(&labels).observe(memory as f64);
     }
 
     /// Counts that a policy stood against a spec or a plan.
@@ -378,14 +377,7 @@ mod tests {
         let summary =
             Summary { errors: 1, duration: Duration::from_millis(20), ..Summary::new(Outcome::Applied, &counts) };
         metrics.cycle(&summary, UNIX_EPOCH + Duration::from_millis(1_700_000_000_500));
-        metrics.policy_call(&Called {
-            module: "standard",
-            stage: crate::policy::Stage::Plan,
-            seconds: 0.003,
-            fuel: 2_000_000,
-            memory: 2 << 20,
-            outcome: "ok",
-        });
+        metrics.policy_call(["standard", "plan", "ok"], 0.003, 2_000_000, 2 << 20);
         metrics.managed(3, 1);
         let text = metrics.render();
         for line in [

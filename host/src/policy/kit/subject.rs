@@ -10,9 +10,9 @@ use super::super::engine::Runtime;
 use super::super::error::{ChainError, PolicyError};
 use super::super::load::{self, Wasi};
 use super::super::module::{Bridge, Changed, Module, ModuleInfo, Recipe};
-use super::super::{self as policy, Context, LogLevel, Observer, Reviewed, Stage, Touch, Transformed, Verdict};
+use super::super::{self as policy, Context, LogLevel, Observer, Reviewed, Stage, Transformed, Verdict};
 use crate::model::{Database, Finding, Role, Severity, Spec};
-use crate::plan::{Proposal, Step};
+use crate::plan::{Proposal, Step, Touch};
 
 /// A line that the module logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
