@@ -107,6 +107,8 @@ pub(super) struct Candidate {
     /// The highest number of a term that we know of. A Lease that was deleted knows none, but a
     /// later term has a higher number all the same.
     highest: Option<u32>,
+    /// The time in the last record that we sent.
+    sent: Option<Timestamp>,
 }
 
 impl Candidate {
@@ -115,7 +117,7 @@ impl Candidate {
     pub(super) fn new(me: &str, duration: Duration) -> Candidate {
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         let duration = Duration::from_secs(seconds.clamp(1, i32::MAX.unsigned_abs().into()));
-        Candidate { me: me.to_owned(), duration, seen: None, doubtful: true, leads: None, highest: None }
+        Candidate { me: me.to_owned(), duration, seen: None, doubtful: true, leads: None, highest: None, sent: None }
     }
 
     /// How long the Lease is valid without being renewed.
@@ -124,21 +126,27 @@ impl Candidate {
     }
 
     /// What to do now. `wall` goes into the record, and nothing is decided by it.
-    pub(super) fn next(&self, now: Instant, wall: Timestamp) -> Action {
+    pub(super) fn next(&mut self, now: Instant, wall: Timestamp) -> Action {
         let Some(seen) = self.seen.as_ref().filter(|_| !self.doubtful) else { return Action::Read };
         match decide(seen.record.as_ref(), seen.since, &self.me, now) {
             Step::Wait(left) => Action::Wait(left),
-            Step::Create | Step::Renew | Step::TakeOver => Action::Write(self.write(seen.record.as_ref(), wall)),
+            Step::Create | Step::Renew | Step::TakeOver => {
+                let before = seen.record.clone();
+                Action::Write(self.write(before.as_ref(), wall))
+            }
         }
     }
 
     /// What we lead is renewed. What is ours without our leading, since we stepped down or never heard
     /// that we came to it, begins anew like what was another's.
-    fn write(&self, before: Option<&Record>, wall: Timestamp) -> Write {
+    fn write(&mut self, before: Option<&Record>, wall: Timestamp) -> Write {
         let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
         let last = before.and_then(|record| record.renewed);
-        // A record that is written as it was does not change, and who does not change is taken for gone.
-        let renewed = if last == Some(wall) { next_microsecond(wall) } else { wall };
+        // A record that is written as it was does not change, and who does not change is taken for gone. That of
+        // before may be one that we sent ourselves, gave up, and never heard of again.
+        let renewed = self.sent.map_or(wall, |sent| wall.max(next_microsecond(sent)));
+        let renewed = if last == Some(renewed) { next_microsecond(renewed) } else { renewed };
+        self.sent = Some(renewed);
         let acquired = before.and_then(|record| record.acquired).filter(|_| self.leads.is_some()).unwrap_or(renewed);
         let transitions = match self.leads {
             Some(ours) => ours,
@@ -159,8 +167,8 @@ impl Candidate {
     /// What gives the Lease up, if it is ours: another may take it at once. We no longer lead from
     /// here on, whatever becomes of it.
     pub(super) fn give_up(&mut self, wall: Timestamp) -> Option<Write> {
-        let before = self.record().filter(|record| self.leads.is_some() && record.holder == self.me);
-        let mut write = before.map(|before| self.write(Some(before), wall));
+        let before = self.record().filter(|record| self.leads.is_some() && record.holder == self.me).cloned();
+        let mut write = before.map(|before| self.write(Some(&before), wall));
         if let Some(write) = &mut write {
             write.record.holder.clear();
         }

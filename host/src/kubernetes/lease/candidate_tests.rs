@@ -124,7 +124,7 @@ fn who_was_demoted_begins_a_new_term() {
 #[test]
 fn a_new_term_has_a_higher_number_than_any_that_is_known_of() {
     let now = Instant::now();
-    let number = |candidate: &Candidate| match candidate.next(now + TERM, later(20)) {
+    let number = |candidate: &Candidate| match candidate.clone().next(now + TERM, later(20)) {
         Action::Write(write) => write.record.transitions,
         other => panic!("nothing is written: {other:?}"),
     };
