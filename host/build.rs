@@ -27,7 +27,9 @@ const POLICIES: [&str; 10] = [
 ];
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Cargo runs this in the package's directory. Not `env!`: cargo takes a build script that another clone compiled
+    // into the same target directory for this one's.
+    let root = PathBuf::from("..");
     let guests = root.join("guest-policies");
     rolewright_guest_build::rerun_if_changed([root.join("wit"), guests.join("sdk")]);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
