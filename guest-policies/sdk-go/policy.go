@@ -25,7 +25,7 @@ func Some[T any](value T) Option[T] { return wit.Some(value) }
 // None is an absent value.
 func None[T any]() Option[T] { return wit.None[T]() }
 
-// Transformed is what a transform gives: the new spec, and what there is to say about it.
+// Transformed is what a transform gives: the new spec, or None where it stays as it was, and what there is to say about it.
 type Transformed = transform.Outcome
 
 // Reviewed is what a reviewer gives: see Allow, Hold and Deny.

@@ -3,24 +3,11 @@
 //! module that cannot do without WASI gets one with nothing behind it, or none.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use rolewright_tests::languages::{example, path_with, runs};
 use rolewright_tests::session::repository;
 use rolewright_tests::{Cluster, Manifests, Rolewright, guests};
 use serde_json::json;
-
-/// The PATH with the pinned toolchain of a language in front, installed if it is not there.
-fn path_with(language: &str) -> String {
-    let output = Command::new("bash")
-        .arg(repository().join("guest-policies/languages.sh"))
-        .arg(language)
-        .output()
-        .expect("bash runs");
-    assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
-    let directories = String::from_utf8(output.stdout).unwrap();
-    let directories = directories.lines().last().unwrap_or_default().to_owned();
-    format!("{directories}:{}", std::env::var("PATH").unwrap_or_default())
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("our paths are text")
@@ -54,20 +41,6 @@ fn a_new_project_in_python_is_good_at_once() {
 #[test]
 fn a_new_project_in_go_is_good_at_once() {
     a_new_project_is_good_at_once("go");
-}
-
-/// Runs a command with a language's tools.
-fn runs(language: &str, directory: &Path, command: &[&str]) {
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .current_dir(directory)
-        .env("PATH", path_with(language))
-        .env("PYTHONPATH", repository().join("guest-policies/sdk-py"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .output()
-        .expect("the command runs");
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{language}, {}: {command:?}: {said}", directory.display());
 }
 
 #[test]
@@ -129,22 +102,15 @@ fn a_module_that_wants_wasi_is_refused_or_gets_one_with_nothing_behind_it() {
     assert_eq!(said(), first);
 }
 
-/// Builds an example in the way that its README tells.
-fn example(language: &str, command: &[&str]) -> PathBuf {
-    let directory = repository().join(format!("examples/policies/naming-{language}"));
-    runs(language, &directory, command);
-    directory.join(format!("dist/naming-{language}.wasm"))
-}
-
 #[test]
 fn one_rule_in_four_languages_says_the_same_in_one_chain() {
     let (cluster, manifests) = (Cluster::start(), Manifests::new());
     let settings = json!({ "prefixes": ["app_", "team_"], "exceptions": ["postgres_exporter"] });
     let modules = [
         ("rust", guests::build("examples/policies/naming-rust")),
-        ("js", example("js", &["npm", "run", "build"])),
-        ("python", example("python", &["sh", "build.sh"])),
-        ("go", example("go", &["sh", "build.sh"])),
+        ("js", example("js")),
+        ("python", example("python")),
+        ("go", example("go")),
     ];
     let mut policies: Vec<_> = modules
         .iter()

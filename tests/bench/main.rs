@@ -1,12 +1,17 @@
 //! Compares the real binary with floors measured in the same run: plain `psql` doing the same work
-//! on the same server. Writes the table of ratios to docs/benchmarks.md. Run it with `make bench`;
-//! `make bench ARGS=2000` takes fewer users.
+//! on the same server; and policies with the same code outside of a sandbox. Writes the tables of ratios to
+//! docs/benchmarks.md. Run it with `make bench`;
+//! `make bench ARGS=2000` takes fewer users, `ARGS=policies` prints the part about policies alone.
 //!
 //! Every figure is the whole process, from start to exit, and the median of several runs that
 //! alternate with the runs of its floor. Seconds depend on the machine; the ratios are the result.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod native;
+mod policies;
+
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -45,12 +50,16 @@ struct Row {
 
 fn main() {
     let users = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(USERS);
+    if std::env::args().any(|argument| argument == "policies") {
+        print!("{}", policies::report(users));
+        return;
+    }
     let passwords = PASSWORDS.min(users);
     let mut rows = Vec::new();
     rows.push(apply(users, 0));
     rows.extend(nothing_to_do(users));
     rows.push(apply(users, passwords));
-    let text = report(&rows, users);
+    let text = report(&rows, users) + &policies::report(users);
     print!("{text}");
     if users == USERS {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
@@ -89,9 +98,12 @@ fn manifests(users: usize, passwords: usize) -> PathBuf {
     directory
 }
 
+fn binary() -> OsString {
+    std::env::var_os("ROLEWRIGHT_BIN").expect("ROLEWRIGHT_BIN names the binary; `make bench` sets it")
+}
+
 fn rolewright(cluster: &Cluster, source: &PathBuf, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-    let binary = std::env::var_os("ROLEWRIGHT_BIN").expect("ROLEWRIGHT_BIN names the binary; `make bench` sets it");
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary());
     command.args(arguments).env("SOURCE_DIR", source).env("DB_HOST", "127.0.0.1").env("DB_SSLMODE", "disable");
     command.env("DB_PORT", cluster.port.to_string()).env("DB_PASS", SUPERUSER_PASSWORD);
     command.env("STATE_FILE", cluster.data().with_file_name("state.json"));

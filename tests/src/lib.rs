@@ -34,6 +34,7 @@ pub mod cluster;
 pub mod guests;
 pub mod http;
 pub mod kubernetes;
+pub mod languages;
 pub mod leaks;
 pub mod proxy;
 pub mod registry;

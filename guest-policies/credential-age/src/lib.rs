@@ -63,17 +63,23 @@ impl Settings {
     fn judge(&self, user: &Role, now: i64) -> Option<Finding> {
         let credential = user.credential.as_ref().filter(|it| it.state == SecretState::Present)?;
         let (name, secret) = (&user.name, &credential.secret);
-        let help = format!("write a new password into Secret {secret:?}, and wherever it is used");
+        let help = || format!("write a new password into Secret {secret:?}, and wherever it is used");
         let Some(changed) = credential.changed_at else {
-            let message = format!("nobody knows how old the password of {name:?} is");
-            return self.warn_of_unknown.then(|| Finding::warning("age-unknown", &user.path, message).help(help));
+            let message = || format!("nobody knows how old the password of {name:?} is");
+            return self.warn_of_unknown.then(|| Finding::warning("age-unknown", &user.path, message()).help(help()));
         };
         let days = now.saturating_sub(changed).div_euclid(DAY);
-        let message = format!("the password of {name:?} was last changed on {}, {days} days ago", date(changed));
-        if self.refuse_after.is_some_and(|limit| days >= i64::from(limit)) {
-            return Some(Finding::error("password-too-old", &user.path, message).help(help));
+        let refused = self.refuse_after.is_some_and(|limit| days >= i64::from(limit));
+        if !refused && days < i64::from(self.warn_after) {
+            return None;
         }
-        (days >= i64::from(self.warn_after)).then(|| Finding::warning("password-old", &user.path, message).help(help))
+        let message = format!("the password of {name:?} was last changed on {}, {days} days ago", date(changed));
+        let finding = if refused {
+            Finding::error("password-too-old", &user.path, message)
+        } else {
+            Finding::warning("password-old", &user.path, message)
+        };
+        Some(finding.help(help()))
     }
 }
 

@@ -125,16 +125,18 @@ impl Validate for ExpiryPolicy {
 impl Transform for ExpiryPolicy {
     fn transform(context: &Context, settings: &Settings, mut spec: Spec) -> Result<Transformed, String> {
         if settings.mode == Mode::Check {
-            return Ok(Transformed::quietly(spec));
+            return Ok(Transformed::unchanged());
         }
         let now = clock(context)?;
         let (latest, end) = (settings.latest(now), settings.end(now));
+        let mut changed = false;
         for user in spec.roles.iter_mut().filter(|role| role.is_user()) {
             if settings.concerns(user) && too_long(user, latest) {
                 user.valid_until = Some(Expiry::At(end));
+                changed = true;
             }
         }
-        Ok(Transformed::quietly(spec))
+        Ok(if changed { Transformed::quietly(spec) } else { Transformed::unchanged() })
     }
 }
 
@@ -170,7 +172,9 @@ mod tests {
     }
 
     fn set(text: &str, now: i64, user: Role) -> Option<Expiry> {
-        ExpiryPolicy::transform(&at(now), &settings(text), spec(user)).unwrap().spec.roles.remove(0).valid_until
+        let before = user.valid_until;
+        let changed = ExpiryPolicy::transform(&at(now), &settings(text), spec(user)).unwrap().spec;
+        changed.map_or(before, |mut spec| spec.roles.remove(0).valid_until)
     }
 
     #[test]

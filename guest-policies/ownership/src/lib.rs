@@ -70,11 +70,11 @@ impl Required {
             return None;
         }
         let (name, key) = (&user.name, &self.label);
-        let wanted = if self.values.is_empty() { "…".to_owned() } else { self.values.join(" or ") };
+        let wanted = || if self.values.is_empty() { "…".to_owned() } else { self.values.join(" or ") };
         match label(user, key).filter(|value| !value.is_empty()) {
             None => Some(
                 Finding::error("missing-label", &user.path, format!("{name:?} has no label {key:?}"))
-                    .help(format!("write labels: {{{key}: {wanted}}}")),
+                    .help(format!("write labels: {{{key}: {}}}", wanted())),
             ),
             Some(value) if self.values.is_empty() || self.values.iter().any(|it| matches(it, value)) => None,
             Some(value) => Some(
@@ -83,7 +83,7 @@ impl Required {
                     format!("{}/labels/{}", user.path, key.replace('~', "~0").replace('/', "~1")),
                     format!("the label {key:?} of {name:?} is {value:?}"),
                 )
-                .help(format!("its value must be {wanted}")),
+                .help(format!("its value must be {}", wanted())),
             ),
         }
     }

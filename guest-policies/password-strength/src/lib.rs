@@ -80,7 +80,7 @@ impl Settings {
         }
         let class = self.classes.iter().find(|class| class.users.fits(user));
         let minimum = class.map_or(self.minimum, |class| class.minimum);
-        let secret = format!("Secret {:?}, key {:?}", credential.secret, credential.key);
+        let secret = || format!("Secret {:?}, key {:?}", credential.secret, credential.key);
         match credential.strength {
             Some(strength) if strength >= minimum => None,
             Some(strength) => Some(
@@ -89,7 +89,7 @@ impl Settings {
                     &user.path,
                     format!("the password of {name:?} has a strength of {strength} of 4, and {minimum} is asked for"),
                 )
-                .help(format!("write a longer, random one into {secret}")),
+                .help(format!("write a longer, random one into {}", secret())),
             ),
             None => Some(
                 Finding::warning(
@@ -97,7 +97,7 @@ impl Settings {
                     &user.path,
                     format!("nobody has estimated the password of {name:?}, so it is not judged"),
                 )
-                .help(format!("look at {secret} by other means")),
+                .help(format!("look at {} by other means", secret())),
             ),
         }
     }

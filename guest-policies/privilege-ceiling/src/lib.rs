@@ -1,12 +1,10 @@
 //! The policy `privilege-ceiling`: powers that reach beyond a database are for those on a list. It looks at the spec,
 //! and at the plan once more, so that nothing slips in by way of another policy, or of a group that is already on the
-//! server and that no spec tells of. A power counts also by a detour; [`graph`] knows the ways.
-
-mod graph;
+//! server and that no spec tells of. A power counts also by a detour; [`Graph`] knows the ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph::{Graph, Power, is_of_use};
+use rolewright_policy::graph::{Graph, is_of_use};
 use rolewright_policy::{
     Attributes, Catalog, Change, Context, Finding, Info, Membership, Policy, Review, Reviewed, Role, Selector, Spec,
     Step, Validate,
@@ -150,9 +148,39 @@ fn given(step: &Step) -> Option<(&str, Attributes, &[Membership])> {
 /// Everyone who has one of the powers.
 fn holders<'a>(powers: &[(&'a str, Power<'a>)], graph: &Graph<'a>) -> Vec<Held<'a>> {
     let members = graph.members();
-    let held =
-        |(word, power): &(&'a str, Power<'a>)| Held { word, power: *power, holders: graph.holders(*power, &members) };
+    let held = |(word, power): &(&'a str, Power<'a>)| Held {
+        word,
+        power: *power,
+        holders: match power {
+            Power::Role(role) => members.of([*role]),
+            Power::Attribute(flag) => {
+                let direct: Vec<&str> = graph.with(*flag).collect();
+                let mut all = members.of(direct.iter().copied());
+                all.extend(direct);
+                all
+            }
+        },
+    };
     powers.iter().map(held).collect()
+}
+
+/// Something that the ceiling may be about.
+#[derive(Debug, Clone, Copy)]
+enum Power<'a> {
+    /// The role itself has it, or it can become a role that has it.
+    Attribute(Attributes),
+    /// Membership in this role.
+    Role(&'a str),
+}
+
+impl Power<'_> {
+    /// Whether these bring it by themselves. A power that nobody has so, nobody has at all.
+    fn is_direct(self, attributes: Attributes, memberships: &[Membership]) -> bool {
+        match self {
+            Power::Attribute(flag) => attributes.contains(flag),
+            Power::Role(role) => memberships.iter().any(|membership| membership.role == role),
+        }
+    }
 }
 
 /// A power, and who has it.

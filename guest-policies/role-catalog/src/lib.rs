@@ -1,9 +1,13 @@
 //! The policy `role-catalog`: which roles there are, who may be a member of each, and which two nobody may have
-//! together (separation of duties). What comes by a detour, through roles that are members of roles, counts too.
+//! together (separation of duties). What comes by a detour, through roles that are members of roles, counts too; also
+//! where the detour is only on the server, so the spec is judged, and then the plan once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rolewright_policy::{Context, Finding, Info, Policy, Role, Selector, Spec, Validate};
+use rolewright_policy::graph::{Graph, Members};
+use rolewright_policy::{
+    Catalog, Change, Context, Finding, Info, Policy, Review, Reviewed, Role, Selector, Spec, Step, Validate,
+};
 use serde::Deserialize;
 
 /// The policy.
@@ -57,29 +61,64 @@ impl Policy for RoleCatalog {
 
 impl Validate for RoleCatalog {
     fn validate(_: &Context, settings: &Settings, spec: &Spec) -> Result<Vec<Finding>, String> {
-        let roles: BTreeMap<&str, &Role> = spec.roles.iter().map(|role| (role.name.as_str(), role)).collect();
+        let both = settings.both(&Graph::new(&spec.roles).members());
         let mut findings = Vec::new();
         for role in &spec.roles {
             for edge in &role.memberships {
                 findings.extend(settings.judge_edge(role, &edge.role));
             }
-            let all = reach(role, &roles);
-            for [one, other] in &settings.exclusive {
-                if all.contains(one.as_str()) && all.contains(other.as_str()) {
-                    let message =
-                        format!("{:?} would have both {one:?} and {other:?}, which exclude each other", role.name);
-                    findings.push(
-                        Finding::error("exclusive-roles", &role.path, message)
-                            .help("give them to two people; a role may also come by way of another role"),
-                    );
-                }
-            }
+            let held = both.iter().filter(|(_, holders)| holders.contains(role.name.as_str()));
+            findings.extend(held.map(|(pair, _)| refuse(&role.name, pair, &role.path)));
         }
         Ok(findings)
     }
 }
 
+impl Review for RoleCatalog {
+    /// Whoever would have both roles of a pair after the plan, and had not before. A pair that somebody has already
+    /// is for the spec to end; no plan is kept from that.
+    fn review(_: &Context, settings: &Settings, actual: &Catalog, steps: &[Step]) -> Result<Reviewed, String> {
+        let gives =
+            |step: &Step| matches!(step.change, Change::CreateRole(_) | Change::GrantRole(_) | Change::RenameRole(_));
+        if settings.exclusive.is_empty() || !steps.iter().any(gives) {
+            return Ok(Reviewed::allow());
+        }
+        let found = Graph::new(&actual.roles);
+        let before = settings.both(&found.members());
+        let after = settings.both(&found.after(steps).members());
+        // The step that is about the role itself, if there is one, tells where the wish stands.
+        let path_of = |name: &str| {
+            let about = steps.iter().find(|step| match &step.change {
+                Change::CreateRole(role) => role.name == name,
+                Change::GrantRole(edge) => edge.member == name,
+                _ => false,
+            });
+            about.map_or("", |step| step.path.as_str())
+        };
+        let risen = before.iter().zip(&after).flat_map(|((pair, before), (_, after))| {
+            after.difference(before).filter(|name| !name.starts_with("pg_")).map(move |name| (*name, *pair))
+        });
+        let findings: Vec<Finding> = risen.map(|(name, pair)| refuse(name, pair, path_of(name))).collect();
+        Ok(if findings.is_empty() { Reviewed::allow() } else { Reviewed::deny(findings) })
+    }
+}
+
+/// Two roles that exclude each other.
+type Pair = [String; 2];
+
+fn refuse(name: &str, [one, other]: &Pair, path: &str) -> Finding {
+    let message = format!("{name:?} would have both {one:?} and {other:?}, which exclude each other");
+    Finding::error("exclusive-roles", path, message)
+        .help("give them to two people; a role may also come by way of another role")
+}
+
 impl Settings {
+    /// Who has both roles of each pair.
+    fn both<'s, 'a>(&'s self, members: &Members<'a>) -> Vec<(&'s Pair, BTreeSet<&'a str>)> {
+        let of = |role: &str| members.of([role]);
+        self.exclusive.iter().map(|pair| (pair, &of(&pair[0]) & &of(&pair[1]))).collect()
+    }
+
     fn judge_edge(&self, member: &Role, role: &str) -> Option<Finding> {
         if self.roles.is_empty() {
             return None;
@@ -103,22 +142,8 @@ impl Settings {
     }
 }
 
-/// All roles that somebody is a member of, by whatever way.
-fn reach<'a>(role: &'a Role, roles: &BTreeMap<&str, &'a Role>) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::new();
-    let mut open = vec![role];
-    while let Some(role) = open.pop() {
-        for edge in &role.memberships {
-            if reached.insert(edge.role.as_str()) {
-                open.extend(roles.get(edge.role.as_str()));
-            }
-        }
-    }
-    reached
-}
-
 #[cfg(feature = "component")]
-rolewright_policy::export!(RoleCatalog: validate);
+rolewright_policy::export!(RoleCatalog: validate, review);
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +182,40 @@ mod tests {
         let alice = Role::user("alice").at("/users/0").member_of(["lead", "payer"]);
         let bob = Role::user("bob").at("/users/1").member_of(["payer"]);
         assert_eq!(codes(settings, vec![alice, bob, lead]), ["exclusive-roles /users/0"]);
+    }
+
+    #[test]
+    fn a_pair_that_arises_by_a_detour_on_the_server_only_is_found_in_the_plan() {
+        let settings: Settings = serde_json::from_str(r#"{"exclusive": [["payer", "approver"]]}"#).unwrap();
+        let actual = Catalog {
+            roles: vec![
+                Role::user("alice").member_of(["payer"]),
+                Role::user("bob").member_of(["payer", "approver"]),
+                Role::group("lead").member_of(["approver"]),
+                Role::user("zoe").member_of(["payer"]),
+            ],
+            databases: Vec::new(),
+        };
+        let grant = |member: &str, role: &str| {
+            let membership = rolewright_policy::Membership::plain(role);
+            let change = Change::GrantRole(rolewright_policy::Edge { member: member.to_owned(), membership });
+            Step::new(change, "declared", format!("/users/{member}"))
+        };
+        let told = |steps: &[Step]| {
+            let reviewed = RoleCatalog::review(&Context::new(180_000), &settings, &actual, steps).unwrap();
+            let paths: Vec<String> = reviewed.findings.into_iter().map(|finding| finding.path).collect();
+            (reviewed.verdict == rolewright_policy::Verdict::Deny, paths)
+        };
+        assert_eq!(told(&[grant("alice", "lead")]), (true, vec!["/users/alice".to_owned()]));
+        // She rises with a role that she is in, and no step is about her.
+        assert_eq!(told(&[grant("payer", "lead")]), (true, vec![String::new(), String::new()]));
+        // Bob has both already, and no plan is kept from going on.
+        assert_eq!(told(&[grant("bob", "lead"), grant("alice", "reader")]), (false, vec![]));
+        let created = Role::user("carol").member_of(["lead", "payer"]);
+        assert_eq!(
+            told(&[Step::new(Change::CreateRole(created), "", "/users/9")]),
+            (true, vec!["/users/9".to_owned()])
+        );
     }
 
     #[test]

@@ -401,7 +401,11 @@ export interface Info {
 }
 
 export interface Transformed {
-    spec: Spec;
+    /**
+     * `none`: the spec stays as it was. To hand a large one back unchanged means the same, and takes
+     * much longer.
+     */
+    spec?: Spec | null;
     findings: Finding[];
 }
 

@@ -50,7 +50,10 @@ export interface Policy<Settings> {
     checkSettings?(settings: Settings): Finding[];
     /** Any finding that is an error blocks the plan. */
     validate?(input: Validating<Settings>): Finding[];
-    /** The new spec, alone or with findings. The one handed over may be changed. A second call must change nothing. */
+    /**
+     * The new spec, alone or with findings; `{ findings: [] }` without one where nothing is to be changed. The one handed
+     * over may be changed. A second call must change nothing.
+     */
     transform?(input: Validating<Settings>): Spec | Transformed;
     /** Replayed over `actual`, the steps must give `desired`. Their order does not matter. */
     plan?(input: Planning<Settings>): Step[];

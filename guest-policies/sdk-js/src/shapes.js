@@ -278,7 +278,7 @@ export const shapes = {
     },
     Transformed: {
         record: {
-            spec: 'Spec',
+            spec: { option: 'Spec' },
             findings: { list: 'Finding' },
         },
     },

@@ -72,6 +72,13 @@ test('an answer of the wrong shape is told with its place', () => {
     assert.throws(() => validate(limited({ validate: async () => [] }), 'null'), (thrown) => /must be a list of Finding/.test(thrown));
 });
 
+test('a transform says that nothing is to be changed by leaving the spec out', () => {
+    const policy = definePolicy({ ...identity, transform: () => ({ findings: [] }) });
+    assert.deepEqual(policy.transform.transform(context(), 'null', spec()), { findings: [] });
+    const forgetful = definePolicy({ ...identity, transform: () => {} });
+    assert.throws(() => forgetful.transform.transform(context(), 'null', spec()));
+});
+
 test('a transform may return the spec alone', () => {
     const policy = definePolicy({ ...identity, transform: ({ spec: given }) => given });
     const given = spec(user('a'));

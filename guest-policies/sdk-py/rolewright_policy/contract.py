@@ -653,7 +653,9 @@ class Info:
 
 @dataclass
 class Transformed:
-    spec: Spec
+    # `none`: the spec stays as it was. To hand a large one back unchanged means the same, and takes
+    # much longer.
+    spec: Spec | None = None
     findings: list[Finding] = field(default_factory=list)
 
 

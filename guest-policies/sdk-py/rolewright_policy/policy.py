@@ -34,7 +34,8 @@ class Policy:
         raise NotImplementedError("this policy does not validate")
 
     def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Spec | Transformed:
-        """What should the spec become? The one handed over may be changed. A second call must change nothing."""
+        """What should the spec become? The one handed over may be changed; `Transformed()` says that nothing is to be.
+        A second call must change nothing."""
         raise NotImplementedError("this policy does not transform")
 
     def plan(self, context: Context, settings: dict[str, Any], desired: Spec, actual: Catalog) -> list[Step]:

@@ -21,6 +21,7 @@ from rolewright_policy import (
     RolePatch,
     Severity,
     Spec,
+    Transformed,
     allow,
     error,
     step,
@@ -99,6 +100,19 @@ class ExportedTest(unittest.TestCase):
 
         with self.assertRaisesRegex(NoAnswer, "validate: entry 0 must be a Finding, and is str"):
             Exported(Broken()).call("validate", context(), "null", spec())
+
+    def test_a_transform_says_that_nothing_is_to_be_changed_and_does_not_forget_it(self) -> None:
+        class Content(Limited):
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Transformed:
+                return Transformed()
+
+        class Forgetful(Limited):
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Any:
+                pass
+
+        self.assertEqual(Exported(Content()).transform(context(), "null", spec()), Transformed(None, []))
+        with self.assertRaisesRegex(Exception, "must return"):
+            Exported(Forgetful()).transform(context(), "null", spec())
 
     def test_a_transform_may_return_the_spec_alone(self) -> None:
         class Same(Limited):

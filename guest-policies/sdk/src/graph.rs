@@ -1,13 +1,21 @@
-//! Who has which power, by whatever way: roles with their attributes and the edges between them, and what the steps of
-//! a plan make of both. Which powers are forbidden, and to whom, is not decided here.
+//! Who has which role, by whatever way: roles with their attributes and the edges between them, and what the steps of a
+//! plan make of both. For policies that look further than at one role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rolewright_policy::{Attributes, Change, Membership, Role, Step};
+use crate::{Attributes, Change, Membership, Role, Step};
 
 /// Roles and memberships.
+///
+/// ```
+/// use rolewright_policy::{Role, graph::Graph};
+///
+/// let roles = [Role::user("alice").member_of(["lead"]), Role::group("lead").member_of(["payer"])];
+/// let members = Graph::new(&roles).members();
+/// assert!(members.of(["payer"]).contains("alice"));
+/// ```
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Graph<'a> {
+pub struct Graph<'a> {
     roles: BTreeMap<&'a str, Node<'a>>,
 }
 
@@ -18,27 +26,8 @@ struct Node<'a> {
     member_of: Vec<(&'a str, Option<&'a str>)>,
 }
 
-/// Something that the ceiling may be about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Power<'a> {
-    /// The role itself has it, or it can become a role that has it.
-    Attribute(Attributes),
-    /// Membership in this role.
-    Role(&'a str),
-}
-
-impl Power<'_> {
-    /// Whether these bring it by themselves. A power that nobody has so, nobody has at all.
-    pub(crate) fn is_direct(self, attributes: Attributes, memberships: &[Membership]) -> bool {
-        match self {
-            Power::Attribute(flag) => attributes.contains(flag),
-            Power::Role(role) => memberships.iter().any(|membership| membership.role == role),
-        }
-    }
-}
-
 /// A membership without any option is there, and of no use: the host's guard sees it the same way.
-pub(crate) fn is_of_use(membership: &Membership) -> bool {
+pub fn is_of_use(membership: &Membership) -> bool {
     membership.admin || membership.inherit || membership.set
 }
 
@@ -59,12 +48,13 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(crate) fn new(roles: &'a [Role]) -> Self {
+    /// Roles as declared, or as found.
+    pub fn new(roles: &'a [Role]) -> Self {
         Graph { roles: roles.iter().map(|role| (role.name.as_str(), Node::new(role))).collect() }
     }
 
     /// What is there after the steps.
-    pub(crate) fn after(mut self, steps: &'a [Step]) -> Self {
+    pub fn after(mut self, steps: &'a [Step]) -> Self {
         for step in steps {
             match &step.change {
                 Change::CreateRole(role) => {
@@ -96,38 +86,92 @@ impl<'a> Graph<'a> {
         self
     }
 
-    /// Who is a direct member of each role.
-    pub(crate) fn members(&self) -> BTreeMap<&'a str, Vec<&'a str>> {
+    /// Those who have this attribute themselves.
+    pub fn with(&self, attribute: Attributes) -> impl Iterator<Item = &'a str> {
+        self.roles.iter().filter(move |(_, node)| node.attributes.contains(attribute)).map(|(name, _)| *name)
+    }
+
+    /// Who is a member of which role.
+    pub fn members(&self) -> Members<'a> {
         let mut members: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (member, node) in &self.roles {
             for (role, _) in &node.member_of {
                 members.entry(role).or_default().push(member);
             }
         }
-        members
+        Members { of: members }
     }
+}
 
-    /// All who have this power. From those who have it themselves down to their members, each looked at once, so that
-    /// neither a long chain nor a circle does harm.
-    pub(crate) fn holders(&self, power: Power<'a>, members: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
-        let mut open: Vec<&str> = match power {
-            Power::Role(role) => vec![role],
-            Power::Attribute(flag) => {
-                let have = self.roles.iter().filter(|(_, node)| node.attributes.contains(flag));
-                have.map(|(name, _)| *name).collect()
-            }
-        };
-        let mut holders: BTreeSet<&str> = match power {
-            Power::Role(_) => BTreeSet::new(),
-            Power::Attribute(_) => open.iter().copied().collect(),
-        };
-        while let Some(role) = open.pop() {
-            for member in members.get(role).into_iter().flatten() {
-                if holders.insert(member) {
-                    open.push(member);
-                }
+/// The members of every role.
+#[derive(Debug, Clone, Default)]
+pub struct Members<'a> {
+    /// Direct ones.
+    of: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Members<'a> {
+    /// All who are a member of one of these roles, by whatever way. Each is looked at once, so that neither a long
+    /// chain nor a circle does harm.
+    pub fn of<'r>(&self, roles: impl IntoIterator<Item = &'r str>) -> BTreeSet<&'a str> {
+        let direct = |role: &str| self.of.get(role).into_iter().flatten().copied();
+        let mut open: Vec<&str> = roles.into_iter().flat_map(direct).collect();
+        let mut all = BTreeSet::new();
+        while let Some(member) = open.pop() {
+            if all.insert(member) {
+                open.extend(direct(member));
             }
         }
-        holders
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Edge, Rename};
+
+    fn names(members: BTreeSet<&str>) -> Vec<&str> {
+        members.into_iter().collect()
+    }
+
+    #[test]
+    fn members_of_members_are_members_and_a_circle_has_an_end() {
+        let roles = [
+            Role::user("alice").member_of(["lead"]),
+            Role::group("lead").member_of(["payer"]),
+            Role::group("one").member_of(["two"]),
+            Role::group("two").member_of(["one"]),
+        ];
+        let members = Graph::new(&roles).members();
+        assert_eq!(names(members.of(["payer"])), ["alice", "lead"]);
+        assert_eq!(names(members.of(["one"])), ["one", "two"]);
+        assert_eq!(names(members.of(["lead", "two"])), ["alice", "one", "two"]);
+        assert!(members.of(["nobody"]).is_empty());
+    }
+
+    #[test]
+    fn a_membership_without_any_option_is_none() {
+        let mut alice = Role::user("alice").member_of(["payer"]);
+        alice.memberships[0].inherit = false;
+        alice.memberships[0].set = false;
+        assert!(Graph::new(&[alice]).members().of(["payer"]).is_empty());
+    }
+
+    #[test]
+    fn steps_change_who_has_what() {
+        let roles = [Role::user("alice").member_of(["payer"]), Role::user("bob")];
+        let edge = |member: &str, role: &str| Edge { member: member.to_owned(), membership: Membership::plain(role) };
+        let rename = Rename { from: "payer".to_owned(), to: "payers".to_owned() };
+        let steps = [
+            Change::GrantRole(edge("bob", "payer")),
+            Change::RenameRole(rename),
+            Change::CreateRole(Role::user("carol").member_of(["payers"])),
+            Change::RevokeRole(edge("alice", "payers")),
+        ]
+        .map(|change| Step::new(change, "because", ""));
+        let graph = Graph::new(&roles);
+        assert_eq!(names(graph.clone().after(&steps[..1]).members().of(["payer"])), ["alice", "bob"]);
+        assert_eq!(names(graph.after(&steps).members().of(["payers"])), ["bob", "carol"]);
     }
 }

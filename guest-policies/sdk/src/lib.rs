@@ -38,8 +38,11 @@
 pub mod bindings;
 
 pub mod calendar;
+pub mod graph;
 #[doc(hidden)]
 pub mod guest;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
+mod heap;
 pub mod log;
 mod selector;
 mod settings;

@@ -195,9 +195,14 @@ impl Step {
 }
 
 impl Transformed {
+    /// The spec stays as it was.
+    pub fn unchanged() -> Self {
+        Transformed { spec: None, findings: Vec::new() }
+    }
+
     /// A new spec with nothing to say about it.
     pub fn quietly(spec: Spec) -> Self {
-        Transformed { spec, findings: Vec::new() }
+        Transformed { spec: Some(spec), findings: Vec::new() }
     }
 }
 

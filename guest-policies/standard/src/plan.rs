@@ -1,8 +1,8 @@
 //! The difference between the roles as desired and as found, as steps. Only what differs becomes a step, so a server
 //! that is as desired needs none. Databases and scripts are not planned: no spec can declare them yet.
 //!
-//! Roles are walked once, in the order of their names. A role that needs nothing costs two comparisons of lists, and
-//! maps are only made for the few that differ.
+//! Both sides are walked at once, in the order of their names. A role that needs nothing costs two comparisons of lists,
+//! and maps are only made for the few that differ.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,19 @@ const MEMBERSHIP_OPTIONS: u32 = 160_000;
 /// The steps that lead from `actual` to `desired` on a server of this version (`180004` is 18.4).
 pub fn plan_steps(desired: Spec, actual: Catalog, server_version: u32) -> Vec<Step> {
     let options = server_version >= MEMBERSHIP_OPTIONS;
-    let mut found: BTreeMap<String, Role> = actual.roles.into_iter().map(|role| (role.name.clone(), role)).collect();
     let mut steps = Vec::new();
-    for wanted in desired.roles {
-        match found.remove(&wanted.name) {
+    let mut found = by_name(actual.roles).into_iter().peekable();
+    let gone = |steps: &mut Vec<Step>, role: Role| {
+        if role.standing == Standing::Managed {
+            let change = Change::DropRole(Removal { name: role.name, reassign_to: None });
+            steps.push(Step::new(change, "no longer declared", ""));
+        }
+    };
+    for wanted in by_name(desired.roles) {
+        while let Some(role) = found.next_if(|role| role.name < wanted.name) {
+            gone(&mut steps, role);
+        }
+        match found.next_if(|role| role.name == wanted.name) {
             None => create(&mut steps, wanted),
             Some(role) => {
                 attributes(&mut steps, &wanted, &role);
@@ -31,11 +40,16 @@ pub fn plan_steps(desired: Spec, actual: Catalog, server_version: u32) -> Vec<St
             }
         }
     }
-    for (name, _) in found.into_iter().filter(|(_, role)| role.standing == Standing::Managed) {
-        let change = Change::DropRole(Removal { name, reassign_to: None });
-        steps.push(Step::new(change, "no longer declared", ""));
-    }
+    found.for_each(|role| gone(&mut steps, role));
     steps
+}
+
+/// The host hands roles over in the order of their names; then this costs one look at each.
+fn by_name(mut roles: Vec<Role>) -> Vec<Role> {
+    if !roles.is_sorted_by(|a, b| a.name <= b.name) {
+        roles.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    roles
 }
 
 /// The role with everything that belongs to it. Its grants and settings are steps of their own.

@@ -1,22 +1,22 @@
 //! What is wrong, or probably wrong, with a spec that PostgreSQL would accept name by name. A normal spec has no finding
 //! at all; each rule here is a mistake that somebody would otherwise notice much later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rolewright_policy::{Finding, Role, Spec};
 
 /// Every finding about a spec, in the order of its roles, the cycles last.
 pub fn findings(spec: &Spec) -> Vec<Finding> {
-    let declared: BTreeMap<&str, &Role> = spec.roles.iter().map(|role| (role.name.as_str(), role)).collect();
+    let declared = Declared::new(&spec.roles);
+    let twins = twins(&spec.roles);
     let mut found = Vec::new();
-    let mut folded: BTreeMap<String, &str> = BTreeMap::new();
-    for role in &spec.roles {
+    for (at, role) in declared.roles.iter().enumerate() {
         found.extend(odd_name(role));
-        if let Some(other) = folded.insert(role.name.to_lowercase(), &role.name) {
+        if let Some(other) = twins.get(role.name.as_str()) {
             found.push(confusable(role, other));
         }
-        for edge in &role.memberships {
-            if edge.role == role.name {
+        for (edge, above) in role.memberships.iter().zip(declared.above(at)) {
+            if *above == Some(at) {
                 found.push(
                     Finding::error(
                         "member-of-itself",
@@ -25,7 +25,7 @@ pub fn findings(spec: &Spec) -> Vec<Finding> {
                     )
                     .help("take the name out of the role's own list of roles"),
                 );
-            } else if declared.get(edge.role.as_str()).is_some_and(|group| group.is_user()) {
+            } else if above.is_some_and(|above| declared.roles[above].is_user()) {
                 found.push(member_of_user(role, &edge.role));
             }
         }
@@ -33,6 +33,65 @@ pub fn findings(spec: &Spec) -> Vec<Finding> {
     }
     found.extend(cycles(&declared));
     found
+}
+
+/// The roles in the order of their names, and the graph of their memberships.
+struct Declared<'a> {
+    roles: Vec<&'a Role>,
+    /// For each membership of each role where the role is that it is in, if that is declared.
+    edges: Vec<Option<usize>>,
+    /// Where the edges of each role begin, and where those of the last one end.
+    begins: Vec<usize>,
+}
+
+impl<'a> Declared<'a> {
+    fn new(roles: &'a [Role]) -> Self {
+        let mut roles: Vec<&Role> = roles.iter().collect();
+        // The host hands them over in this order; then it costs one look at each.
+        if !roles.is_sorted_by(|a, b| a.name < b.name) {
+            roles.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        let (mut edges, mut begins) = (Vec::new(), vec![0]);
+        for role in &roles {
+            edges.extend(
+                role.memberships.iter().map(|edge| roles.binary_search_by(|role| role.name.cmp(&edge.role)).ok()),
+            );
+            begins.push(edges.len());
+        }
+        Declared { roles, edges, begins }
+    }
+
+    /// The edges of a role, in the order of its memberships.
+    fn above(&self, at: usize) -> &[Option<usize>] {
+        &self.edges[self.begins[at]..self.begins[at + 1]]
+    }
+}
+
+/// The later of two roles whose names differ only by case, with the earlier one. Almost all names are in lower case, and
+/// are only looked up for the few that are not.
+fn twins(roles: &[Role]) -> BTreeMap<&str, &str> {
+    let mut folded: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for role in roles.iter().filter(|role| !is_lower_case(&role.name)) {
+        folded.entry(role.name.to_lowercase()).or_default().push(&role.name);
+    }
+    if folded.is_empty() {
+        return BTreeMap::new();
+    }
+    for role in roles.iter().filter(|role| is_lower_case(&role.name)) {
+        if let Some(names) = folded.get_mut(&role.name) {
+            names.push(&role.name);
+        }
+    }
+    let mut twins = BTreeMap::new();
+    for names in folded.values_mut() {
+        names.sort_unstable();
+        twins.extend(names.windows(2).map(|pair| (pair[1], pair[0])));
+    }
+    twins
+}
+
+fn is_lower_case(name: &str) -> bool {
+    if name.is_ascii() { !name.bytes().any(|byte| byte.is_ascii_uppercase()) } else { name.to_lowercase() == name }
 }
 
 /// Characters that nobody sees, and that make one name look like another.
@@ -44,6 +103,10 @@ fn is_invisible(character: char) -> bool {
 }
 
 fn odd_name(role: &Role) -> Option<Finding> {
+    // What is plain is most of what there is.
+    if !role.name.is_empty() && role.name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
     let what = if role.name.chars().any(is_invisible) {
         "contains invisible characters"
     } else if role.name.trim() != role.name {
@@ -91,36 +154,42 @@ fn weak_password(role: &Role) -> Option<Finding> {
 
 /// One finding for each cycle of two or more declared roles. A walk in depth, without recursion: a chain of roles may be
 /// as long as the spec.
-fn cycles(declared: &BTreeMap<&str, &Role>) -> Vec<Finding> {
+fn cycles(declared: &Declared<'_>) -> Vec<Finding> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        Never,
+        /// On the way from where the walk began.
+        Here(usize),
+        Done,
+    }
+    let roles = &declared.roles;
+    let mut seen = vec![Seen::Never; roles.len()];
     let mut found = Vec::new();
-    let mut done: BTreeSet<&str> = BTreeSet::new();
-    for start in declared.keys().copied() {
-        // The way from `start` to here, each role with the number of its edges that were looked at.
-        let mut way: Vec<(&str, usize)> = Vec::new();
-        let mut on_way: BTreeMap<&str, usize> = BTreeMap::new();
-        if !done.contains(start) {
+    // The way from where it began to here, each role with the number of its edges that were looked at.
+    let mut way: Vec<(usize, usize)> = Vec::new();
+    for start in 0..roles.len() {
+        if seen[start] == Seen::Never {
+            seen[start] = Seen::Here(0);
             way.push((start, 0));
-            on_way.insert(start, 0);
         }
-        while let Some((name, seen)) = way.last_mut() {
-            let name = *name;
-            let edge = declared.get(name).and_then(|role| role.memberships.get(*seen));
-            *seen += 1;
-            match edge.map(|edge| edge.role.as_str()) {
-                None => {
-                    way.pop();
-                    on_way.remove(name);
-                    done.insert(name);
+        while let Some((at, edges)) = way.last_mut() {
+            let at = *at;
+            let Some(edge) = declared.above(at).get(*edges) else {
+                way.pop();
+                seen[at] = Seen::Done;
+                continue;
+            };
+            *edges += 1;
+            let Some(above) = edge.filter(|above| *above != at) else { continue };
+            match seen[above] {
+                Seen::Done => {}
+                Seen::Here(position) => {
+                    let names: Vec<&str> = way[position..].iter().map(|(at, _)| roles[*at].name.as_str()).collect();
+                    found.push(cycle(roles[above], &names));
                 }
-                Some(above) if above == name || done.contains(above) => {}
-                Some(above) => {
-                    if let Some(position) = on_way.get(above) {
-                        let names: Vec<&str> = way.iter().skip(*position).map(|(name, _)| *name).collect();
-                        found.extend(declared.get(above).map(|role| cycle(role, &names)));
-                    } else if let Some((above, _)) = declared.get_key_value(above) {
-                        on_way.insert(above, way.len());
-                        way.push((above, 0));
-                    }
+                Seen::Never => {
+                    seen[above] = Seen::Here(way.len());
+                    way.push((above, 0));
                 }
             }
         }

@@ -12,7 +12,8 @@ use super::document::{Document, Entry, Mode, Origin};
 use super::engine::Runtime;
 use super::error::{ChainError, LoadError, PolicyError};
 use super::load::{self, Wasi};
-use super::module::{Bridge, Module, ModuleInfo, Recipe};
+use super::module::{Module, ModuleInfo, Recipe};
+use super::question::{self, Bridge, Draft, about_bridge, about_draft, about_spec};
 use super::{Context, Observer, Stage, Verdict, WIT_VERSION};
 use crate::model::{Database, Finding, Role, Severity, Spec};
 use crate::plan::{Proposal, Step, Touch};
@@ -148,6 +149,11 @@ impl Chain {
         self.modules.iter().any(|module| module.has(Stage::Review))
     }
 
+    /// Forgets every answer: the next question is put to the modules, whatever it is.
+    pub fn forget(&self) {
+        self.modules.iter().for_each(Module::forget);
+    }
+
     /// Asks all validators; an error among the findings blocks the plan.
     ///
     /// # Errors
@@ -155,8 +161,11 @@ impl Chain {
     /// The first module that fails.
     pub fn validate(&self, context: &Context, spec: &Spec) -> Result<Vec<Finding>, PolicyError> {
         let mut findings = Vec::new();
-        for module in &self.modules {
-            let found = match module.validate(context, spec) {
+        let answers = about_spec(spec, |question| {
+            question::all(&self.modules, question.entries, |module| module.validate(context, question))
+        });
+        for (module, answer) in self.modules.iter().zip(answers) {
+            let found = match answer {
                 Ok(None) => continue,
                 Ok(Some(found)) => found,
                 Err(error) => vec![module.on_trial(error)?],
@@ -177,13 +186,14 @@ impl Chain {
     pub fn transform(&self, context: &Context, spec: Spec) -> Result<Transformed, PolicyError> {
         let mut result = Transformed { spec, findings: Vec::new(), touches: Vec::new() };
         for module in &self.modules {
-            let Some(changed) = module.transform(context, &result.spec)? else { continue };
+            let changed = about_spec(&result.spec, |question| module.transform(context, &result.spec, question))?;
+            let Some(changed) = changed else { continue };
             result.findings.extend(changed.findings);
-            result.findings.extend(changed.difference.removed);
-            for (role, (before, after)) in changed.difference.touched {
-                result.touches.push(Touch { role, policy: module.info.name.clone(), before, after });
+            if let Some(spec) = changed.spec {
+                let before = std::mem::replace(&mut result.spec, spec);
+                result.touches.extend(changed.difference.touches(&module.info.name, before, &result.spec));
             }
-            result.spec = changed.spec;
+            result.findings.extend(changed.difference.removed);
         }
         Ok(result)
     }
@@ -202,8 +212,9 @@ impl Chain {
     ) -> Result<Planned, PolicyError> {
         let module = &self.modules[self.planner];
         // `assemble` chose a module that plans.
-        let proposals = module.plan(context, &Bridge { desired, actual, databases })?.unwrap_or_default();
-        Ok(Planned { proposals, by: module.info.name.clone() })
+        let bridge = Bridge { desired, actual, databases };
+        let proposals = about_bridge(bridge, |question| module.plan(context, question))?;
+        Ok(Planned { proposals: proposals.unwrap_or_default(), by: module.info.name.clone() })
     }
 
     /// Asks all reviewers whether the steps may run. An error among a reviewer's findings is a `Deny`,
@@ -220,8 +231,11 @@ impl Chain {
         steps: &[Step],
     ) -> Result<Reviewed, PolicyError> {
         let mut result = Reviewed { verdict: Verdict::Allow, by: Vec::new(), findings: Vec::new() };
-        for module in &self.modules {
-            let (verdict, findings) = match module.review(context, actual, databases, steps) {
+        let answers = about_draft(Draft { actual, databases, steps }, |question| {
+            question::all(&self.modules, question.entries, |module| module.review(context, question))
+        });
+        for (module, answer) in self.modules.iter().zip(answers) {
+            let (verdict, findings) = match answer {
                 Ok(None) => continue,
                 Ok(Some(said)) => said,
                 Err(error) => (Verdict::Allow, vec![module.on_trial(error)?]),

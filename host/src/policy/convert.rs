@@ -8,7 +8,7 @@ mod outgoing;
 use std::fmt::Write;
 
 pub(super) use incoming::{Incoming, is_kebab_case, level, verdict};
-pub(super) use outgoing::{Lists, context, labels, rounded};
+pub(super) use outgoing::{Lists, View, context, labels, rounded};
 
 use super::bindings::rolewright::policy::types as wit;
 use crate::model;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 use crate::model::{Database, Role, Spec};
+use crate::plan::{Change, Step};
 
 /// Tables hold references to functions, and a language runtime needs some ten thousand of them.
 const MAX_TABLE_ELEMENTS: usize = 200_000;
@@ -106,6 +107,15 @@ pub(super) struct Budget {
 /// Number of entries of some roles.
 pub(super) fn entries_of_roles<'a>(roles: impl IntoIterator<Item = &'a Role>) -> usize {
     roles.into_iter().map(|role| 1 + role.memberships.len() + role.grants.len() + role.settings.len()).sum()
+}
+
+/// Number of entries of a plan: a role that is to be made is handed over whole.
+pub(super) fn entries_of_steps(steps: &[Step]) -> usize {
+    let new_roles = steps.iter().filter_map(|step| match &step.change {
+        Change::CreateRole(role) => Some(role),
+        _ => None,
+    });
+    steps.len() + entries_of_roles(new_roles)
 }
 
 /// Number of entries of some databases.

@@ -6,7 +6,7 @@
 //! chain document ──► chain ──► load ──► engine, cache        once, before anything is called
 //!                      │         └────► describe, validate-settings
 //!                      ▼
-//!  Spec, Catalog ──► module, memo ──► convert ──► call (fuel, time, memory) ──► convert ──► recheck ──► Proposals, …
+//!  Spec, Catalog ──► question ──► module, memo ──► convert ──► call (fuel, time, memory) ──► convert ──► recheck ──► Proposals, …
 //! ```
 //!
 //! The calls block until the module is done: async code runs them on a thread for blocking work.
@@ -27,6 +27,7 @@ mod limits;
 mod load;
 mod memo;
 mod module;
+mod question;
 mod recheck;
 #[cfg(test)]
 mod tests;

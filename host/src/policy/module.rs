@@ -2,22 +2,22 @@
 //! before it is passed on, and remembered: asked the same again, the module is not called. What
 //! becomes of several answers is the chain's business.
 
-use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
+use super::bindings::rolewright::policy::changes::StepParam;
 use super::call::{self, Callee};
-use super::convert::{self, Incoming, Lists};
+use super::convert::{self, Incoming, View};
 use super::document::Mode;
 use super::engine::Runtime;
 use super::error::{Failure, LoadError, PolicyError};
-use super::limits::{Budget, Limits, entries_of_databases, entries_of_roles, entries_of_spec};
+use super::limits::{Budget, Limits};
 use super::load::{self, Description, Linked, Wasi};
 use super::memo::{Key, Memo};
+use super::question::{Question, about_spec};
 use super::recheck::{Difference, recheck};
 use super::{Context, Observer, Stage, Verdict};
-use crate::model::{Database, Finding, Role, Severity, Spec};
-use crate::plan::{Change, Proposal, Step};
+use crate::model::{Finding, Severity, Spec};
+use crate::plan::Proposal;
 
 /// Answers with more items than this are not remembered: a plan of thousands of steps is carried out
 /// once, and would only take up room.
@@ -79,16 +79,10 @@ struct Memories {
 /// A transform's answer, checked.
 #[derive(Debug, Clone)]
 pub(super) struct Changed {
-    pub(super) spec: Spec,
+    /// `None`: it stays as it was.
+    pub(super) spec: Option<Spec>,
     pub(super) findings: Vec<Finding>,
     pub(super) difference: Difference,
-}
-
-/// What a plan is made from, and what it is for.
-pub(super) struct Bridge<'a> {
-    pub(super) desired: &'a Spec,
-    pub(super) actual: &'a BTreeMap<String, Role>,
-    pub(super) databases: &'a BTreeMap<String, Database>,
 }
 
 /// What a module returned, before it is believed.
@@ -166,48 +160,57 @@ impl Module {
     /// # Errors
     ///
     /// Where it fails.
-    pub(super) fn validate(&self, context: &Context, spec: &Spec) -> Result<Option<Vec<Finding>>, PolicyError> {
+    pub(super) fn validate(
+        &self,
+        context: &Context,
+        question: &Question<'_, View<'_>>,
+    ) -> Result<Option<Vec<Finding>>, PolicyError> {
         let Some(indices) = &self.linked.validate else { return Ok(None) };
         let ask = || {
-            let said = self.ask(Stage::Validate, entries_of_spec(spec), |store, instance| {
+            let said = self.ask(Stage::Validate, question.entries, |store, instance| {
                 let labels: Vec<_> = convert::labels(&context.labels).collect();
                 let context = convert::context(context, &labels, self.clock_step());
-                let mut lists = Lists::default();
-                lists.add_roles(&spec.roles);
-                lists.add_databases(&spec.databases);
-                let outgoing = lists.spec(spec);
-                indices.load(&mut *store, instance)?.call_validate(store, context, &self.settings, outgoing.as_spec())
+                let spec = question.view().as_spec();
+                indices.load(&mut *store, instance)?.call_validate(store, context, &self.settings, spec)
             })?;
             said.accept(|incoming, findings| incoming.findings(findings))
         };
-        self.memories
-            .validate
-            .recall(self.key(context, spec), |findings| findings.len() <= MAX_REMEMBERED, ask)
-            .map(Some)
+        let small = |findings: &Vec<Finding>| findings.len() <= MAX_REMEMBERED;
+        self.memories.validate.recall(self.key(context, question), small, ask).map(Some)
     }
 
-    /// What it makes of a spec; `None` if that is the same. It is asked again about its own result,
-    /// which must stay: one that moves on for ever would change PostgreSQL in every cycle.
+    /// What it makes of a spec, which is what `question` is about; `None` if that is the same. It is
+    /// asked again about its own result, which must stay: one that moves on for ever would change
+    /// PostgreSQL in every cycle.
     ///
     /// # Errors
     ///
     /// Where it fails, or changes what it may not change.
-    pub(super) fn transform(&self, context: &Context, before: &Spec) -> Result<Option<Changed>, PolicyError> {
+    pub(super) fn transform(
+        &self,
+        context: &Context,
+        before: &Spec,
+        question: &Question<'_, View<'_>>,
+    ) -> Result<Option<Changed>, PolicyError> {
         if self.linked.transform.is_none() {
             return Ok(None);
         }
         let ask = || {
-            let changed = self.transform_once(context, before)?;
-            if changed.spec != *before && self.transform_once(context, &changed.spec)?.spec != changed.spec {
-                let why = "it is not idempotent: it changes its own result again when asked a second time".to_owned();
-                return Err(self.callee.error(Stage::Transform, Failure::BadOutput(why)));
+            let changed = self.transform_once(context, before, question)?;
+            if let Some(spec) = &changed.spec {
+                let again = about_spec(spec, |question| self.transform_once(context, spec, question))?;
+                if again.spec.is_some() {
+                    let why =
+                        "it is not idempotent: it changes its own result again when asked a second time".to_owned();
+                    return Err(self.callee.error(Stage::Transform, Failure::BadOutput(why)));
+                }
             }
-            Ok((changed.spec != *before || !changed.findings.is_empty()).then_some(changed))
+            Ok((changed.spec.is_some() || !changed.findings.is_empty()).then_some(changed))
         };
         let small = |changed: &Option<Changed>| {
             changed.as_ref().is_none_or(|changed| changed.difference.touched.len() <= MAX_REMEMBERED)
         };
-        self.memories.transform.recall(self.key(context, before), small, ask)
+        self.memories.transform.recall(self.key(context, question), small, ask)
     }
 
     /// One call, without the second one about its own result.
@@ -215,23 +218,26 @@ impl Module {
     /// # Errors
     ///
     /// Where it fails, or changes what it may not change.
-    pub(super) fn transform_once(&self, context: &Context, before: &Spec) -> Result<Changed, PolicyError> {
+    pub(super) fn transform_once(
+        &self,
+        context: &Context,
+        before: &Spec,
+        question: &Question<'_, View<'_>>,
+    ) -> Result<Changed, PolicyError> {
         // Whoever asks has seen that it transforms.
         let Some(indices) = &self.linked.transform else {
             return Err(self.callee.error(Stage::Transform, Failure::BadOutput("it does not transform".to_owned())));
         };
-        let said = self.ask(Stage::Transform, entries_of_spec(before), |store, instance| {
+        let said = self.ask(Stage::Transform, question.entries, |store, instance| {
             let labels: Vec<_> = convert::labels(&context.labels).collect();
             let context = convert::context(context, &labels, self.clock_step());
-            let mut lists = Lists::default();
-            lists.add_roles(&before.roles);
-            lists.add_databases(&before.databases);
-            let outgoing = lists.spec(before);
-            indices.load(&mut *store, instance)?.call_transform(store, context, &self.settings, outgoing.as_spec())
+            let spec = question.view().as_spec();
+            indices.load(&mut *store, instance)?.call_transform(store, context, &self.settings, spec)
         })?;
         said.accept(|incoming, outcome| {
-            let spec = incoming.spec(outcome.spec)?;
-            let difference = recheck(&self.info.name, before, &spec).map_err(Failure::BadOutput)?;
+            let spec = outcome.spec.map(|spec| incoming.spec(spec)).transpose()?.filter(|spec| spec != before);
+            let difference = spec.as_ref().map(|spec| recheck(&self.info.name, before, spec)).transpose();
+            let difference = difference.map_err(Failure::BadOutput)?.unwrap_or_default();
             Ok(Changed { spec, findings: incoming.findings(outcome.findings)?, difference })
         })
     }
@@ -241,28 +247,24 @@ impl Module {
     /// # Errors
     ///
     /// Where it fails.
-    pub(super) fn plan(&self, context: &Context, bridge: &Bridge<'_>) -> Result<Option<Vec<Proposal>>, PolicyError> {
+    pub(super) fn plan(
+        &self,
+        context: &Context,
+        question: &Question<'_, (View<'_>, View<'_>)>,
+    ) -> Result<Option<Vec<Proposal>>, PolicyError> {
         let Some(indices) = &self.linked.plan else { return Ok(None) };
-        let Bridge { desired, actual, databases } = bridge;
         let ask = || {
-            let entries =
-                entries_of_spec(desired) + entries_of_roles(actual.values()) + entries_of_databases(databases);
-            let said = self.ask(Stage::Plan, entries, |store, instance| {
+            let said = self.ask(Stage::Plan, question.entries, |store, instance| {
                 let labels: Vec<_> = convert::labels(&context.labels).collect();
                 let context = convert::context(context, &labels, self.clock_step());
-                let (mut wanted, mut found) = (Lists::default(), Lists::default());
-                wanted.add_roles(&desired.roles);
-                wanted.add_databases(&desired.databases);
-                found.add_roles(actual);
-                found.add_databases(databases);
-                let (wanted, found) = (wanted.spec(desired), found.catalog(actual, databases));
+                let (wanted, found) = question.view();
                 let guest = indices.load(&mut *store, instance)?;
                 guest.call_plan(store, context, &self.settings, wanted.as_spec(), found.as_catalog())
             })?;
             said.accept(|incoming, steps| incoming.proposals(steps))
         };
         let small = |proposals: &Vec<Proposal>| proposals.len() <= MAX_REMEMBERED;
-        self.memories.plan.recall(self.key(context, (desired, actual, databases)), small, ask).map(Some)
+        self.memories.plan.recall(self.key(context, question), small, ask).map(Some)
     }
 
     /// Whether a plan may run. An error among the findings is a `Deny`, whatever the verdict says.
@@ -274,30 +276,16 @@ impl Module {
     pub(super) fn review(
         &self,
         context: &Context,
-        actual: &BTreeMap<String, Role>,
-        databases: &BTreeMap<String, Database>,
-        steps: &[Step],
+        question: &Question<'_, (View<'_>, Vec<StepParam<'_>>)>,
     ) -> Result<Option<(Verdict, Vec<Finding>)>, PolicyError> {
         let Some(indices) = &self.linked.review else { return Ok(None) };
         let ask = || {
-            let new_roles = steps.iter().filter_map(|step| match &step.change {
-                Change::CreateRole(role) => Some(role),
-                _ => None,
-            });
-            let entries = entries_of_roles(actual.values())
-                + entries_of_databases(databases)
-                + steps.len()
-                + entries_of_roles(new_roles);
-            let said = self.ask(Stage::Review, entries, |store, instance| {
+            let said = self.ask(Stage::Review, question.entries, |store, instance| {
                 let labels: Vec<_> = convert::labels(&context.labels).collect();
                 let context = convert::context(context, &labels, self.clock_step());
-                let (mut found, mut changes) = (Lists::default(), Lists::default());
-                found.add_roles(actual);
-                found.add_databases(databases);
-                changes.add_steps(steps);
-                let (found, steps) = (found.catalog(actual, databases), changes.steps(steps));
+                let (found, steps) = question.view();
                 let guest = indices.load(&mut *store, instance)?;
-                guest.call_review(store, context, &self.settings, found.as_catalog(), &steps)
+                guest.call_review(store, context, &self.settings, found.as_catalog(), steps)
             })?;
             said.accept(|incoming, outcome| {
                 let findings = incoming.findings(outcome.findings)?;
@@ -306,15 +294,15 @@ impl Module {
             })
         };
         let small = |(_, findings): &(Verdict, Vec<Finding>)| findings.len() <= MAX_REMEMBERED;
-        self.memories.review.recall(self.key(context, (actual, databases, steps)), small, ask).map(Some)
+        self.memories.review.recall(self.key(context, question), small, ask).map(Some)
     }
 
     /// Everything that an answer depends on: the context as this module sees it, and the input.
     /// Settings and code are those of this module for as long as it lives.
-    fn key(&self, context: &Context, input: impl Hash) -> Key {
+    fn key<V>(&self, context: &Context, question: &Question<'_, V>) -> Key {
         let now = self.clock_step().map(|step| convert::rounded(context.now, step));
         let Context { now: _, target, server_version, dry_run, reassign_owned_to, labels } = context;
-        Key::of((now, target, server_version, dry_run, reassign_owned_to, labels), input)
+        Key::of((now, target, server_version, dry_run, reassign_owned_to, labels, question.key()))
     }
 
     fn ask<R>(

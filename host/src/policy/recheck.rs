@@ -2,11 +2,12 @@
 //! password, say whose a role is, or hide where a wish comes from. Pure code over the spec before
 //! and after; what it may do is the transform's own business, and recorded.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::convert::printable;
 use crate::catalog::is_predefined;
 use crate::model::{Database, Finding, Mode, Object, Role, Severity, Spec};
+use crate::plan::Touch;
 
 /// Bytes of a name in PostgreSQL (NAMEDATALEN - 1).
 const MAX_NAME: usize = 63;
@@ -14,10 +15,23 @@ const MAX_NAME: usize = 63;
 /// What a transform did to a spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Roles that it added, changed or took out: before and after.
-    pub(super) touched: BTreeMap<String, (Option<Role>, Option<Role>)>,
+    /// Names of roles that it added, changed or took out.
+    pub(super) touched: BTreeSet<String>,
     /// Roles that it took out: allowed, and never in silence.
     pub(super) removed: Vec<Finding>,
+}
+
+impl Difference {
+    /// What became of each role; `before` is of no use to anybody afterwards.
+    pub(super) fn touches(&self, policy: &str, mut before: Spec, after: &Spec) -> Vec<Touch> {
+        let touch = |role: &String| Touch {
+            role: role.clone(),
+            policy: policy.to_owned(),
+            before: before.roles.remove(role),
+            after: after.roles.get(role).cloned(),
+        };
+        self.touched.iter().map(touch).collect()
+    }
 }
 
 /// Compares the spec before and after a transform by `module`.
@@ -32,11 +46,11 @@ pub(super) fn recheck(module: &str, before: &Spec, after: &Spec) -> Result<Diffe
         // What it left alone is the host's own, and nobody's fault.
         if earlier != Some(role) {
             check_role(role, earlier)?;
-            difference.touched.insert(role.name.clone(), (earlier.cloned(), Some(role.clone())));
+            difference.touched.insert(role.name.clone());
         }
     }
     for role in before.roles.values().filter(|role| !after.roles.contains_key(&role.name)) {
-        difference.touched.insert(role.name.clone(), (Some(role.clone()), None));
+        difference.touched.insert(role.name.clone());
         let message = format!("{} is declared, and the policy {module} takes it out of the spec", shown(&role.name));
         let mut finding = Finding::new(Severity::Warning, "removed-by-policy", &role.path, message)
             .help("a managed role that is not in the spec is dropped; change the policy's settings if it should stay");
@@ -163,6 +177,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::{Attributes, Credential, Membership, SecretState, Standing};
 
@@ -208,19 +224,23 @@ mod tests {
 
     #[test]
     fn what_a_transform_changes_and_adds_is_recorded() {
-        let difference = after(|spec| {
+        let change = |spec: &mut Spec| {
             alice(spec).memberships.push(Membership::plain("staff"));
             add(spec, Role::new("staff", Mode::Present, Attributes::GROUP));
-        });
-        let touched = difference.unwrap().touched;
-        assert!(touched.keys().eq(["alice", "staff"]));
-        assert!(touched["alice"].0.as_ref().unwrap().memberships.len() == 1 && touched["staff"].0.is_none());
+        };
+        let mut changed = before();
+        change(&mut changed);
+        let touches = after(change).unwrap().touches("naming", before(), &changed);
+        let [alice, staff] = touches.as_slice() else { panic!("{touches:?}") };
+        assert_eq!((&alice.before, &alice.after), (&before().roles.remove("alice"), &changed.roles.remove("alice")));
+        assert_eq!((&staff.before, &staff.after), (&None, &changed.roles.remove("staff")));
+        assert_eq!((alice.policy.as_str(), staff.role.as_str()), ("naming", "staff"));
     }
 
     #[test]
     fn a_role_that_a_transform_takes_out_is_reported_where_it_was_declared() {
         let difference = after(|spec| drop(spec.roles.remove("alice"))).unwrap();
-        assert!(difference.touched.keys().eq(["alice"]) && difference.touched["alice"].1.is_none());
+        assert!(difference.touched.iter().eq(["alice"]));
         let [finding] = difference.removed.as_slice() else { panic!("{difference:?}") };
         assert_eq!((finding.code.as_str(), finding.path.as_str()), ("removed-by-policy", "/users/0"));
         assert_eq!(finding.policy.as_deref(), Some("naming"));

@@ -102,7 +102,7 @@ pub struct CheckArgs {
 /// `rolewright policy bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// A WebAssembly component
+    /// A WebAssembly component, or a chain document: then each stage is that of the whole chain
     pub file: PathBuf,
     /// Its settings, in YAML or JSON
     #[arg(long, value_name = "FILE")]
@@ -116,6 +116,16 @@ pub struct BenchArgs {
     /// Give the module an empty WASI, as `wasi: stub` in a chain does
     #[arg(long)]
     pub wasi_stub: bool,
+    /// Keep compiled modules there and take them from there, as the controller does [default: compile anew]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// Whether the file is a chain document.
+    pub fn is_chain(&self) -> bool {
+        self.file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    }
 }
 
 /// `rolewright policy run`.

@@ -13,7 +13,7 @@ mod template;
 mod test;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::PolicyCommand;
 use super::registry;
@@ -37,7 +37,12 @@ pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
 
 /// What modules run on here: as in production, limits included.
 fn runtime() -> anyhow::Result<Runtime> {
-    Ok(setup::with_builtins(Runtime::new(Limits::default(), None)?))
+    runtime_with(None)
+}
+
+/// The same with a cache of compiled modules.
+fn runtime_with(cache_directory: Option<PathBuf>) -> anyhow::Result<Runtime> {
+    Ok(setup::with_builtins(Runtime::new(Limits::default(), cache_directory)?))
 }
 
 /// The chain of the built-in policy: who plans where the module does not.

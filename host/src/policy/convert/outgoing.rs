@@ -40,33 +40,37 @@ impl<'a> Lists<'a> {
         }));
     }
 
-    pub(in crate::policy) fn add_roles(&mut self, roles: &'a BTreeMap<String, model::Role>) {
-        roles.values().for_each(|role| self.add_role(role));
+    pub(in crate::policy) fn of_roles(
+        roles: &'a BTreeMap<String, model::Role>,
+        databases: &'a BTreeMap<String, model::Database>,
+    ) -> Lists<'a> {
+        let mut lists = Lists::default();
+        roles.values().for_each(|role| lists.add_role(role));
+        databases.values().for_each(|database| lists.add_database(database));
+        lists
     }
 
-    pub(in crate::policy) fn add_databases(&mut self, databases: &'a BTreeMap<String, model::Database>) {
-        databases.values().for_each(|database| self.add_database(database));
-    }
-
-    pub(in crate::policy) fn add_steps(&mut self, steps: &'a [plan::Step]) {
+    pub(in crate::policy) fn of_steps(steps: &'a [plan::Step]) -> Lists<'a> {
+        let mut lists = Lists::default();
         for step in steps {
             match &step.change {
-                plan::Change::CreateRole(role) => self.add_role(role),
+                plan::Change::CreateRole(role) => lists.add_role(role),
                 plan::Change::CreateDatabase(database) | plan::Change::AlterDatabase(database) => {
-                    self.add_database(database);
+                    lists.add_database(database);
                 }
                 _ => {}
             }
         }
+        lists
     }
 
-    /// A spec whose roles and databases, in this order, are all that was added.
+    /// The spec whose roles and databases these are the lists of.
     pub(in crate::policy) fn spec<'b>(&'b self, spec: &'b model::Spec) -> View<'b> {
         let scripts = spec.scripts.iter().map(String::as_str).collect();
         View { scripts, ..self.catalog(&spec.roles, &spec.databases) }
     }
 
-    /// A catalog whose roles and databases, in this order, are all that was added.
+    /// The catalog whose roles and databases these are the lists of.
     pub(in crate::policy) fn catalog<'b>(
         &'b self,
         roles: &'b BTreeMap<String, model::Role>,
@@ -78,7 +82,7 @@ impl<'a> Lists<'a> {
         View { roles, databases, scripts: Vec::new() }
     }
 
-    /// Steps whose roles and databases are all that was added.
+    /// The steps that these are the lists of.
     pub(in crate::policy) fn steps<'b>(&'b self, steps: &'b [plan::Step]) -> Vec<StepParam<'b>> {
         let mut reader = self.reader();
         let step = |step: &'b plan::Step| StepParam {
@@ -227,12 +231,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What of the context a module sees: the time only as exactly as it asked for.
 /// The time as a module sees it that asked for this step, in seconds.
 pub(in crate::policy) fn rounded(now: i64, step: u32) -> i64 {
     now - now.rem_euclid(i64::from(step.max(1)))
 }
 
+/// What of the context a module sees: the time only as exactly as it asked for.
 pub(in crate::policy) fn context<'a>(
     context: &'a Context,
     labels: &'a [wit::LabelParam<'a>],

@@ -8,7 +8,7 @@ use super::subject::{Called, Subject};
 use crate::guard::{self, Bounds, Judgement, Refusal};
 use crate::model::{Finding, Mode, Severity, Spec};
 use crate::plan::{self, Cause, Plan, Step};
-use crate::policy::{Chain, PolicyError, Reviewed, Stage, Transformed};
+use crate::policy::{Chain, Planned, PolicyError, Reviewed, Stage, Transformed};
 use crate::resolve::Resolved;
 
 /// All answers of one policy in one case; `None` where it does not take part.
@@ -92,8 +92,12 @@ pub fn ask(subject: &Subject, standard: &Chain, case: &Case, only: Option<Stage>
 
 /// What the built-in planner makes of a case, ordered by the host.
 pub(super) fn standard_plan(standard: &Chain, case: &Case, desired: &Spec) -> Result<Vec<Step>, PolicyError> {
-    let planned = standard.plan(&case.context, desired, &case.catalog.roles, &case.catalog.databases)?;
-    Ok(plan::assemble(planned.proposals, &planned.by, |_| Cause::Spec))
+    standard.plan(&case.context, desired, &case.catalog.roles, &case.catalog.databases).map(assemble)
+}
+
+/// Proposals in their order, with the host's risks.
+pub(super) fn assemble(planned: Planned) -> Vec<Step> {
+    plan::assemble(planned.proposals, &planned.by, |_| Cause::Spec)
 }
 
 /// What the guard has against a plan. How many users it may take away is the operator's to say, and

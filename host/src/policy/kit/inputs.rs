@@ -65,7 +65,7 @@ fn names() -> Vec<String> {
 }
 
 /// Many users, as a small, a middle and a large company have them, each a member of two of a hundred
-/// groups. Every tenth is missing on the server, every tenth is there with something that is not
+/// groups, with a team and a kind for its labels. Every tenth is missing on the server, every tenth is there with something that is not
 /// declared, and some were removed.
 ///
 /// # Errors
@@ -88,7 +88,11 @@ pub(super) fn many(count: usize) -> Result<Case, CaseError> {
             .for_each(|edge| edge.role.clone_from(&group_name));
         if let Some(credential) = &mut role.credential {
             credential.secret = format!("user-{name}-secret");
+            credential.strength = Some(4);
+            credential.changed_at = Some(case.context.now - 30 * 86_400);
         }
+        role.labels.insert("team".to_owned(), format!("team_{:02}", number % GROUPS));
+        role.labels.insert("kind".to_owned(), if number % 4 == 0 { "service" } else { "human" }.to_owned());
         if number < GROUPS {
             let path = format!("{}/roles/0", role.path);
             case.spec.roles.insert(group_name.clone(), Role { name: group_name, path, ..group.clone() });
@@ -465,10 +469,19 @@ mod tests {
     fn many_users_are_as_if_they_had_been_read() {
         let users = (0..2).fold(String::from("users:"), |text, number| {
             text + &format!(
-                "\n  - {{username: user-{number:06}, database: shop, roles: [group_{number:02}, pg_monitor]}}"
+                "\n  - {{username: user-{number:06}, database: shop, roles: [group_{number:02}, pg_monitor], \
+                 labels: {{team: team_{number:02}, kind: {}}}}}",
+                if number == 0 { "service" } else { "human" }
             )
         });
-        assert_eq!(many(2).unwrap().spec, Case::of_texts("two", &users, "").unwrap().spec);
+        let mut many = many(2).unwrap().spec;
+        for user in many.roles.values_mut() {
+            // What stands in no such text: the Secrets.
+            if let Some(credential) = &mut user.credential {
+                (credential.strength, credential.changed_at) = (None, None);
+            }
+        }
+        assert_eq!(many, Case::of_texts("two", &users, "").unwrap().spec);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod server;
 mod subject;
 
 pub use answers::{Answers, ask};
-pub use bench::{Measured, Measurement, bench};
+pub use bench::{Measured, Measurement, Metered, bench};
 pub use case::{Case, CaseError, EXPECTED, find, name_of, settings};
 pub use check::{Check, CheckError, Depth, Given, Outcome, check};
 pub use subject::{Called, Cost, Line, Subject};

@@ -9,10 +9,12 @@ use super::super::document::Mode;
 use super::super::engine::Runtime;
 use super::super::error::{ChainError, PolicyError};
 use super::super::load::{self, Wasi};
-use super::super::module::{Bridge, Changed, Module, ModuleInfo, Recipe};
+use super::super::module::{Changed, Module, ModuleInfo, Recipe};
+use super::super::question::{Bridge, Draft, about_bridge, about_draft, about_spec};
+use super::super::recheck::Difference;
 use super::super::{self as policy, Context, LogLevel, Observer, Reviewed, Stage, Transformed, Verdict};
 use crate::model::{Database, Finding, Role, Severity, Spec};
-use crate::plan::{Proposal, Step, Touch};
+use crate::plan::{Proposal, Step};
 
 /// A line that the module logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +56,11 @@ impl<T> Called<T> {
 
 /// Remembers what was heard since it was last asked.
 #[derive(Default)]
-struct Meter(Mutex<Heard>);
+pub(super) struct Meter(Mutex<Heard>);
 
 #[derive(Default)]
-struct Heard {
-    costs: Vec<Cost>,
+pub(super) struct Heard {
+    pub(super) costs: Vec<Cost>,
     log: Vec<Line>,
 }
 
@@ -67,7 +69,7 @@ impl Meter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Heard {
+    pub(super) fn take(&self) -> Heard {
         std::mem::take(&mut *self.heard())
     }
 }
@@ -144,29 +146,35 @@ impl Subject {
 
     /// What it thinks of a spec.
     pub fn validate(&self, context: &Context, spec: &Spec) -> Called<Vec<Finding>> {
-        self.metered(|| self.module.validate(context, spec).map(Option::unwrap_or_default))
+        self.metered(|| {
+            let said = about_spec(spec, |question| self.module.validate(context, question))?;
+            Ok(said.unwrap_or_default())
+        })
     }
 
     /// What it makes of a spec. It is asked again about its own result, as in a chain.
     pub fn transform(&self, context: &Context, spec: &Spec) -> Called<Transformed> {
         self.metered(|| {
-            let unchanged = || Transformed { spec: spec.clone(), findings: Vec::new(), touches: Vec::new() };
-            Ok(self.module.transform(context, spec)?.map_or_else(unchanged, |changed| self.transformed(changed)))
+            let changed = about_spec(spec, |question| self.module.transform(context, spec, question))?;
+            let nothing = || Changed { spec: None, findings: Vec::new(), difference: Difference::default() };
+            Ok(self.transformed(spec, changed.unwrap_or_else(nothing)))
         })
     }
 
     /// The same without the second question.
     pub(super) fn transform_once(&self, context: &Context, spec: &Spec) -> Called<Transformed> {
-        self.metered(|| self.module.transform_once(context, spec).map(|changed| self.transformed(changed)))
+        self.metered(|| {
+            let changed = about_spec(spec, |question| self.module.transform_once(context, spec, question))?;
+            Ok(self.transformed(spec, changed))
+        })
     }
 
-    fn transformed(&self, changed: Changed) -> Transformed {
-        let policy = &self.module.info.name;
-        let touch = |(role, (before, after))| Touch { role, policy: policy.clone(), before, after };
-        let touches = changed.difference.touched.into_iter().map(touch).collect();
+    fn transformed(&self, before: &Spec, changed: Changed) -> Transformed {
+        let spec = changed.spec.unwrap_or_else(|| before.clone());
+        let touches = changed.difference.touches(&self.module.info.name, before.clone(), &spec);
         let mut findings = changed.findings;
         findings.extend(changed.difference.removed);
-        Transformed { spec: changed.spec, findings, touches }
+        Transformed { spec, findings, touches }
     }
 
     /// Which steps lead to what is desired.
@@ -178,7 +186,10 @@ impl Subject {
         databases: &BTreeMap<String, Database>,
     ) -> Called<Vec<Proposal>> {
         let bridge = Bridge { desired, actual, databases };
-        self.metered(|| self.module.plan(context, &bridge).map(Option::unwrap_or_default))
+        self.metered(|| {
+            let proposals = about_bridge(bridge, |question| self.module.plan(context, question))?;
+            Ok(proposals.unwrap_or_default())
+        })
     }
 
     /// What it thinks of a plan.
@@ -190,7 +201,8 @@ impl Subject {
         steps: &[Step],
     ) -> Called<Reviewed> {
         self.metered(|| {
-            let said = self.module.review(context, actual, databases, steps)?;
+            let draft = Draft { actual, databases, steps };
+            let said = about_draft(draft, |question| self.module.review(context, question))?;
             let (verdict, findings) = said.unwrap_or((Verdict::Allow, Vec::new()));
             Ok(Reviewed { verdict, by: Vec::new(), findings })
         })

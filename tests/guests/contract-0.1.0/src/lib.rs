@@ -58,7 +58,7 @@ impl transform::Guest for Built {
         for role in spec.roles.iter_mut().filter(|role| role.attributes.contains(Attributes::LOGIN)) {
             role.comment = Some(COMMENT.to_owned());
         }
-        Ok(transform::Outcome { spec, findings: Vec::new() })
+        Ok(transform::Outcome { spec: Some(spec), findings: Vec::new() })
     }
 }
 

@@ -79,7 +79,7 @@ impl Transform for Hostile {
             Some(evil) => evil.findings(&spec)?,
             None => Vec::new(),
         };
-        Ok(Transformed { spec, findings })
+        Ok(Transformed { spec: Some(spec), findings })
     }
 }
 

@@ -68,7 +68,7 @@ impl Transform for Transformer {
                 role.comment.get_or_insert_default().push('!');
             }
         }
-        Ok(Transformed { spec, findings })
+        Ok(Transformed { spec: Some(spec), findings })
     }
 }
 

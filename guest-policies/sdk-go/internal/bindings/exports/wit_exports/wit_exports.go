@@ -1233,700 +1233,641 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 	case witTypes.ResultOk:
 		payload := result96.Ok()
 		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
-		slice162 := ((payload).Spec).Roles
-		length164 := uint32(len(slice162))
-		result163 := witRuntime.Allocate(pinner, uintptr(length164*(80+24*4)), 8)
-		for index, element := range slice162 {
-			base := unsafe.Add(result163, index*(80+24*4))
-			utf8 := unsafe.Pointer(unsafe.StringData((element).Name))
-			pinner.Pin(utf8)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8)))
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32((element).Mode))
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (1 + 2*4))) = int8(int32((element).Standing))
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 + 2*4))) = int8(int32((element).Attributes))
 
-			switch (element).ConnectionLimit.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 2*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).ConnectionLimit.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 2*4))) = int8(int32(1))
-
-				switch payload.Tag() {
-				case rolewright_policy_types.Limit_Unlimited:
-
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(0))
-
-				case rolewright_policy_types.Limit_AtMost:
-					payload := payload.AtMost()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(1))
-					*(*int32)(unsafe.Add(unsafe.Pointer(base), (12 + 2*4))) = int32(payload)
-
-				default:
-					panic("unreachable")
-				}
-
-			default:
-				panic("unreachable")
-			}
-
-			switch (element).ValidUntil.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).ValidUntil.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = int8(int32(1))
-
-				switch payload.Tag() {
-				case rolewright_policy_types.Expiry_Never:
-
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(0))
-
-				case rolewright_policy_types.Expiry_At:
-					payload := payload.At()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(1))
-					*(*int64)(unsafe.Add(unsafe.Pointer(base), (32 + 2*4))) = payload
-
-				default:
-					panic("unreachable")
-				}
-
-			default:
-				panic("unreachable")
-			}
-
-			switch (element).Comment.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 2*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).Comment.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 2*4))) = int8(int32(1))
-				utf897 := unsafe.Pointer(unsafe.StringData(payload))
-				pinner.Pin(utf897)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 4*4))) = uint32(uint32(len(payload)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 3*4))) = uint32(uintptr(uintptr(utf897)))
-
-			default:
-				panic("unreachable")
-			}
-			slice := (element).Memberships
-			length := uint32(len(slice))
-			result103 := witRuntime.Allocate(pinner, uintptr(length*(32+4*4)), 8)
-			for index, element := range slice {
-				base := unsafe.Add(result103, index*(32+4*4))
-				utf898 := unsafe.Pointer(unsafe.StringData((element).Role))
-				pinner.Pin(utf898)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Role)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf898)))
-				var result99 int32
-				if (element).Admin {
-					result99 = 1
-				} else {
-					result99 = 0
-				}
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(result99)
-				var result100 int32
-				if (element).Inherit {
-					result100 = 1
-				} else {
-					result100 = 0
-				}
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (1 + 2*4))) = int8(result100)
-				var result101 int32
-				if (element).Set {
-					result101 = 1
-				} else {
-					result101 = 0
-				}
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 + 2*4))) = int8(result101)
-
-				switch (element).Until.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (element).Until.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(1))
-					*(*int64)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = payload
-
-				default:
-					panic("unreachable")
-				}
-
-				switch (element).Grantor.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (element).Grantor.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(1))
-					utf8102 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8102)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (24 + 4*4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (24 + 3*4))) = uint32(uintptr(uintptr(utf8102)))
-
-				default:
-					panic("unreachable")
-				}
-
-			}
-
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 6*4))) = uint32(length)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 5*4))) = uint32(uintptr(uintptr(result103)))
-			slice107 := (element).Settings
-			length109 := uint32(len(slice107))
-			result108 := witRuntime.Allocate(pinner, uintptr(length109*(7*4)), 4)
-			for index, element := range slice107 {
-				base := unsafe.Add(result108, index*(7*4))
-
-				switch (element).Database.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (element).Database.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
-					utf8104 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8104)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf8104)))
-
-				default:
-					panic("unreachable")
-				}
-				utf8105 := unsafe.Pointer(unsafe.StringData((element).Name))
-				pinner.Pin(utf8105)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len((element).Name)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8105)))
-				utf8106 := unsafe.Pointer(unsafe.StringData((element).Value))
-				pinner.Pin(utf8106)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uint32(len((element).Value)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uintptr(uintptr(utf8106)))
-
-			}
-
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 8*4))) = uint32(length109)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 7*4))) = uint32(uintptr(uintptr(result108)))
-			slice143 := (element).Grants
-			length145 := uint32(len(slice143))
-			result144 := witRuntime.Allocate(pinner, uintptr(length145*(11*4)), 4)
-			for index, element := range slice143 {
-				base := unsafe.Add(result144, index*(11*4))
-
-				switch (element).Database.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (element).Database.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
-					utf8110 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8110)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf8110)))
-
-				default:
-					panic("unreachable")
-				}
-
-				switch (element).On.Tag() {
-				case rolewright_policy_types.Object_Database:
-					payload := (element).On.Database()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(0))
-					utf8111 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8111)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8111)))
-
-				case rolewright_policy_types.Object_Parameter:
-					payload := (element).On.Parameter()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(1))
-					utf8112 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8112)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8112)))
-
-				case rolewright_policy_types.Object_Tablespace:
-					payload := (element).On.Tablespace()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(2))
-					utf8113 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8113)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8113)))
-
-				case rolewright_policy_types.Object_Schema:
-					payload := (element).On.Schema()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(3))
-					utf8114 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8114)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8114)))
-
-				case rolewright_policy_types.Object_Table:
-					payload := (element).On.Table()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(4))
-					utf8115 := unsafe.Pointer(unsafe.StringData((payload).Schema))
-					pinner.Pin(utf8115)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8115)))
-					utf8116 := unsafe.Pointer(unsafe.StringData((payload).Name))
-					pinner.Pin(utf8116)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8116)))
-
-				case rolewright_policy_types.Object_Column:
-					payload := (element).On.Column()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(5))
-					utf8117 := unsafe.Pointer(unsafe.StringData((payload).Schema))
-					pinner.Pin(utf8117)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8117)))
-					utf8118 := unsafe.Pointer(unsafe.StringData((payload).Table))
-					pinner.Pin(utf8118)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Table)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8118)))
-					utf8119 := unsafe.Pointer(unsafe.StringData((payload).Column))
-					pinner.Pin(utf8119)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (9 * 4))) = uint32(uint32(len((payload).Column)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uintptr(uintptr(utf8119)))
-
-				case rolewright_policy_types.Object_Sequence:
-					payload := (element).On.Sequence()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(6))
-					utf8120 := unsafe.Pointer(unsafe.StringData((payload).Schema))
-					pinner.Pin(utf8120)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8120)))
-					utf8121 := unsafe.Pointer(unsafe.StringData((payload).Name))
-					pinner.Pin(utf8121)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8121)))
-
-				case rolewright_policy_types.Object_Routine:
-					payload := (element).On.Routine()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(7))
-					utf8122 := unsafe.Pointer(unsafe.StringData((payload).Schema))
-					pinner.Pin(utf8122)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8122)))
-					utf8123 := unsafe.Pointer(unsafe.StringData((payload).Name))
-					pinner.Pin(utf8123)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8123)))
-					utf8124 := unsafe.Pointer(unsafe.StringData((payload).Arguments))
-					pinner.Pin(utf8124)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (9 * 4))) = uint32(uint32(len((payload).Arguments)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uintptr(uintptr(utf8124)))
-
-				case rolewright_policy_types.Object_Type:
-					payload := (element).On.Type()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(8))
-					utf8125 := unsafe.Pointer(unsafe.StringData((payload).Schema))
-					pinner.Pin(utf8125)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8125)))
-					utf8126 := unsafe.Pointer(unsafe.StringData((payload).Name))
-					pinner.Pin(utf8126)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8126)))
-
-				case rolewright_policy_types.Object_Language:
-					payload := (element).On.Language()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(9))
-					utf8127 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8127)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8127)))
-
-				case rolewright_policy_types.Object_ForeignDataWrapper:
-					payload := (element).On.ForeignDataWrapper()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(10))
-					utf8128 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8128)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8128)))
-
-				case rolewright_policy_types.Object_ForeignServer:
-					payload := (element).On.ForeignServer()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(11))
-					utf8129 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8129)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8129)))
-
-				case rolewright_policy_types.Object_LargeObject:
-					payload := (element).On.LargeObject()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(12))
-					*(*int32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = int32(payload)
-
-				case rolewright_policy_types.Object_AllTables:
-					payload := (element).On.AllTables()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(13))
-					utf8130 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8130)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8130)))
-
-				case rolewright_policy_types.Object_AllSequences:
-					payload := (element).On.AllSequences()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(14))
-					utf8131 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8131)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8131)))
-
-				case rolewright_policy_types.Object_AllRoutines:
-					payload := (element).On.AllRoutines()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(15))
-					utf8132 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8132)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8132)))
-
-				case rolewright_policy_types.Object_FutureTables:
-					payload := (element).On.FutureTables()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
-					utf8133 := unsafe.Pointer(unsafe.StringData((payload).Owner))
-					pinner.Pin(utf8133)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8133)))
-
-					switch (payload).Schema.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
-
-					case witTypes.OptionSome:
-						payload := (payload).Schema.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
-						utf8134 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf8134)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8134)))
-
-					default:
-						panic("unreachable")
-					}
-
-				case rolewright_policy_types.Object_FutureSequences:
-					payload := (element).On.FutureSequences()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
-					utf8135 := unsafe.Pointer(unsafe.StringData((payload).Owner))
-					pinner.Pin(utf8135)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8135)))
-
-					switch (payload).Schema.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
-
-					case witTypes.OptionSome:
-						payload := (payload).Schema.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
-						utf8136 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf8136)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8136)))
-
-					default:
-						panic("unreachable")
-					}
-
-				case rolewright_policy_types.Object_FutureRoutines:
-					payload := (element).On.FutureRoutines()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
-					utf8137 := unsafe.Pointer(unsafe.StringData((payload).Owner))
-					pinner.Pin(utf8137)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8137)))
-
-					switch (payload).Schema.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
-
-					case witTypes.OptionSome:
-						payload := (payload).Schema.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
-						utf8138 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf8138)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8138)))
-
-					default:
-						panic("unreachable")
-					}
-
-				case rolewright_policy_types.Object_FutureTypes:
-					payload := (element).On.FutureTypes()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
-					utf8139 := unsafe.Pointer(unsafe.StringData((payload).Owner))
-					pinner.Pin(utf8139)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8139)))
-
-					switch (payload).Schema.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
-
-					case witTypes.OptionSome:
-						payload := (payload).Schema.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
-						utf8140 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf8140)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8140)))
-
-					default:
-						panic("unreachable")
-					}
-
-				case rolewright_policy_types.Object_FutureSchemas:
-					payload := (element).On.FutureSchemas()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
-					utf8141 := unsafe.Pointer(unsafe.StringData((payload).Owner))
-					pinner.Pin(utf8141)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8141)))
-
-					switch (payload).Schema.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
-
-					case witTypes.OptionSome:
-						payload := (payload).Schema.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
-						utf8142 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf8142)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8142)))
-
-					default:
-						panic("unreachable")
-					}
-
-				default:
-					panic("unreachable")
-				}
-				*(*int16)(unsafe.Add(unsafe.Pointer(base), (10 * 4))) = int16(int32((element).Privileges))
-				*(*int16)(unsafe.Add(unsafe.Pointer(base), (2 + 10*4))) = int16(int32((element).Grantable))
-
-			}
-
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 10*4))) = uint32(length145)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 9*4))) = uint32(uintptr(uintptr(result144)))
-
-			switch (element).HasPassword.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 11*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).HasPassword.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 11*4))) = int8(int32(1))
-				var result146 int32
-				if payload {
-					result146 = 1
-				} else {
-					result146 = 0
-				}
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (41 + 11*4))) = int8(result146)
-
-			default:
-				panic("unreachable")
-			}
-
-			switch (element).Credential.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 12*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).Credential.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 12*4))) = int8(int32(1))
-				utf8147 := unsafe.Pointer(unsafe.StringData((payload).Secret))
-				pinner.Pin(utf8147)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 13*4))) = uint32(uint32(len((payload).Secret)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 12*4))) = uint32(uintptr(uintptr(utf8147)))
-				utf8148 := unsafe.Pointer(unsafe.StringData((payload).Key))
-				pinner.Pin(utf8148)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 15*4))) = uint32(uint32(len((payload).Key)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 14*4))) = uint32(uintptr(uintptr(utf8148)))
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (48 + 16*4))) = int8(int32((payload).State))
-				utf8149 := unsafe.Pointer(unsafe.StringData((payload).Version))
-				pinner.Pin(utf8149)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 18*4))) = uint32(uint32(len((payload).Version)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 17*4))) = uint32(uintptr(uintptr(utf8149)))
-
-				switch (payload).ChangedAt.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (56 + 18*4))) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (payload).ChangedAt.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (56 + 18*4))) = int8(int32(1))
-					*(*int64)(unsafe.Add(unsafe.Pointer(base), (64 + 18*4))) = payload
-
-				default:
-					panic("unreachable")
-				}
-				slice152 := (payload).Labels
-				length154 := uint32(len(slice152))
-				result153 := witRuntime.Allocate(pinner, uintptr(length154*(4*4)), 4)
-				for index, element := range slice152 {
-					base := unsafe.Add(result153, index*(4*4))
-					utf8150 := unsafe.Pointer(unsafe.StringData((element).Key))
-					pinner.Pin(utf8150)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8150)))
-					utf8151 := unsafe.Pointer(unsafe.StringData((element).Value))
-					pinner.Pin(utf8151)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8151)))
-
-				}
-
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (72 + 19*4))) = uint32(length154)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (72 + 18*4))) = uint32(uintptr(uintptr(result153)))
-
-				switch (payload).Strength.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (72 + 20*4))) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (payload).Strength.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (72 + 20*4))) = int8(int32(1))
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (73 + 20*4))) = int8(int32(payload))
-
-				default:
-					panic("unreachable")
-				}
-
-				switch (payload).InSync.Tag() {
-				case witTypes.OptionNone:
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (74 + 20*4))) = int8(int32(0))
-
-				case witTypes.OptionSome:
-					payload := (payload).InSync.Some()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (74 + 20*4))) = int8(int32(1))
-					var result155 int32
-					if payload {
-						result155 = 1
-					} else {
-						result155 = 0
-					}
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (75 + 20*4))) = int8(result155)
-
-				default:
-					panic("unreachable")
-				}
-
-			default:
-				panic("unreachable")
-			}
-			slice158 := (element).Labels
-			length160 := uint32(len(slice158))
-			result159 := witRuntime.Allocate(pinner, uintptr(length160*(4*4)), 4)
-			for index, element := range slice158 {
-				base := unsafe.Add(result159, index*(4*4))
-				utf8156 := unsafe.Pointer(unsafe.StringData((element).Key))
-				pinner.Pin(utf8156)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8156)))
-				utf8157 := unsafe.Pointer(unsafe.StringData((element).Value))
-				pinner.Pin(utf8157)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8157)))
-
-			}
-
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 21*4))) = uint32(length160)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 20*4))) = uint32(uintptr(uintptr(result159)))
-			utf8161 := unsafe.Pointer(unsafe.StringData((element).Path))
-			pinner.Pin(utf8161)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 23*4))) = uint32(uint32(len((element).Path)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 22*4))) = uint32(uintptr(uintptr(utf8161)))
-
-		}
-
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(length164)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result163)))
-		slice180 := ((payload).Spec).Databases
-		length182 := uint32(len(slice180))
-		result181 := witRuntime.Allocate(pinner, uintptr(length182*(8+15*4)), 4)
-		for index, element := range slice180 {
-			base := unsafe.Add(result181, index*(8+15*4))
-			utf8165 := unsafe.Pointer(unsafe.StringData((element).Name))
-			pinner.Pin(utf8165)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8165)))
-
-			switch (element).Owner.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).Owner.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(1))
-				utf8166 := unsafe.Pointer(unsafe.StringData(payload))
-				pinner.Pin(utf8166)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len(payload)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8166)))
-
-			default:
-				panic("unreachable")
-			}
-
-			switch (element).ConnectionLimit.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).ConnectionLimit.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(1))
-
-				switch payload.Tag() {
-				case rolewright_policy_types.Limit_Unlimited:
-
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 5*4))) = int8(int32(0))
-
-				case rolewright_policy_types.Limit_AtMost:
-					payload := payload.AtMost()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 5*4))) = int8(int32(1))
-					*(*int32)(unsafe.Add(unsafe.Pointer(base), (8 + 5*4))) = int32(payload)
-
-				default:
-					panic("unreachable")
-				}
-
-			default:
-				panic("unreachable")
-			}
-
-			switch (element).Comment.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(0))
-
-			case witTypes.OptionSome:
-				payload := (element).Comment.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(1))
-				utf8167 := unsafe.Pointer(unsafe.StringData(payload))
-				pinner.Pin(utf8167)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8167)))
-
-			default:
-				panic("unreachable")
-			}
-			slice171 := (element).Schemas
-			length173 := uint32(len(slice171))
-			result172 := witRuntime.Allocate(pinner, uintptr(length173*(7*4)), 4)
-			for index, element := range slice171 {
-				base := unsafe.Add(result172, index*(7*4))
-				utf8168 := unsafe.Pointer(unsafe.StringData((element).Name))
-				pinner.Pin(utf8168)
+		switch (payload).Spec.Tag() {
+		case witTypes.OptionNone:
+			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(0))
+
+		case witTypes.OptionSome:
+			payload := (payload).Spec.Some()
+			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(1))
+			slice162 := (payload).Roles
+			length164 := uint32(len(slice162))
+			result163 := witRuntime.Allocate(pinner, uintptr(length164*(80+24*4)), 8)
+			for index, element := range slice162 {
+				base := unsafe.Add(result163, index*(80+24*4))
+				utf8 := unsafe.Pointer(unsafe.StringData((element).Name))
+				pinner.Pin(utf8)
 				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8168)))
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8)))
+				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32((element).Mode))
+				*(*int8)(unsafe.Add(unsafe.Pointer(base), (1 + 2*4))) = int8(int32((element).Standing))
+				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 + 2*4))) = int8(int32((element).Attributes))
+
+				switch (element).ConnectionLimit.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 2*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).ConnectionLimit.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 2*4))) = int8(int32(1))
+
+					switch payload.Tag() {
+					case rolewright_policy_types.Limit_Unlimited:
+
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(0))
+
+					case rolewright_policy_types.Limit_AtMost:
+						payload := payload.AtMost()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(1))
+						*(*int32)(unsafe.Add(unsafe.Pointer(base), (12 + 2*4))) = int32(payload)
+
+					default:
+						panic("unreachable")
+					}
+
+				default:
+					panic("unreachable")
+				}
+
+				switch (element).ValidUntil.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).ValidUntil.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = int8(int32(1))
+
+					switch payload.Tag() {
+					case rolewright_policy_types.Expiry_Never:
+
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(0))
+
+					case rolewright_policy_types.Expiry_At:
+						payload := payload.At()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(1))
+						*(*int64)(unsafe.Add(unsafe.Pointer(base), (32 + 2*4))) = payload
+
+					default:
+						panic("unreachable")
+					}
+
+				default:
+					panic("unreachable")
+				}
+
+				switch (element).Comment.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 2*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).Comment.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 2*4))) = int8(int32(1))
+					utf897 := unsafe.Pointer(unsafe.StringData(payload))
+					pinner.Pin(utf897)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 4*4))) = uint32(uint32(len(payload)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 3*4))) = uint32(uintptr(uintptr(utf897)))
+
+				default:
+					panic("unreachable")
+				}
+				slice := (element).Memberships
+				length := uint32(len(slice))
+				result103 := witRuntime.Allocate(pinner, uintptr(length*(32+4*4)), 8)
+				for index, element := range slice {
+					base := unsafe.Add(result103, index*(32+4*4))
+					utf898 := unsafe.Pointer(unsafe.StringData((element).Role))
+					pinner.Pin(utf898)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Role)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf898)))
+					var result99 int32
+					if (element).Admin {
+						result99 = 1
+					} else {
+						result99 = 0
+					}
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(result99)
+					var result100 int32
+					if (element).Inherit {
+						result100 = 1
+					} else {
+						result100 = 0
+					}
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (1 + 2*4))) = int8(result100)
+					var result101 int32
+					if (element).Set {
+						result101 = 1
+					} else {
+						result101 = 0
+					}
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 + 2*4))) = int8(result101)
+
+					switch (element).Until.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (element).Until.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(int32(1))
+						*(*int64)(unsafe.Add(unsafe.Pointer(base), (16 + 2*4))) = payload
+
+					default:
+						panic("unreachable")
+					}
+
+					switch (element).Grantor.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (element).Grantor.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (24 + 2*4))) = int8(int32(1))
+						utf8102 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8102)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (24 + 4*4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (24 + 3*4))) = uint32(uintptr(uintptr(utf8102)))
+
+					default:
+						panic("unreachable")
+					}
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 6*4))) = uint32(length)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 5*4))) = uint32(uintptr(uintptr(result103)))
+				slice107 := (element).Settings
+				length109 := uint32(len(slice107))
+				result108 := witRuntime.Allocate(pinner, uintptr(length109*(7*4)), 4)
+				for index, element := range slice107 {
+					base := unsafe.Add(result108, index*(7*4))
+
+					switch (element).Database.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (element).Database.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
+						utf8104 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8104)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf8104)))
+
+					default:
+						panic("unreachable")
+					}
+					utf8105 := unsafe.Pointer(unsafe.StringData((element).Name))
+					pinner.Pin(utf8105)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len((element).Name)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8105)))
+					utf8106 := unsafe.Pointer(unsafe.StringData((element).Value))
+					pinner.Pin(utf8106)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uint32(len((element).Value)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uintptr(uintptr(utf8106)))
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 8*4))) = uint32(length109)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 7*4))) = uint32(uintptr(uintptr(result108)))
+				slice143 := (element).Grants
+				length145 := uint32(len(slice143))
+				result144 := witRuntime.Allocate(pinner, uintptr(length145*(11*4)), 4)
+				for index, element := range slice143 {
+					base := unsafe.Add(result144, index*(11*4))
+
+					switch (element).Database.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (element).Database.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
+						utf8110 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8110)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf8110)))
+
+					default:
+						panic("unreachable")
+					}
+
+					switch (element).On.Tag() {
+					case rolewright_policy_types.Object_Database:
+						payload := (element).On.Database()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(0))
+						utf8111 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8111)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8111)))
+
+					case rolewright_policy_types.Object_Parameter:
+						payload := (element).On.Parameter()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(1))
+						utf8112 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8112)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8112)))
+
+					case rolewright_policy_types.Object_Tablespace:
+						payload := (element).On.Tablespace()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(2))
+						utf8113 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8113)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8113)))
+
+					case rolewright_policy_types.Object_Schema:
+						payload := (element).On.Schema()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(3))
+						utf8114 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8114)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8114)))
+
+					case rolewright_policy_types.Object_Table:
+						payload := (element).On.Table()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(4))
+						utf8115 := unsafe.Pointer(unsafe.StringData((payload).Schema))
+						pinner.Pin(utf8115)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8115)))
+						utf8116 := unsafe.Pointer(unsafe.StringData((payload).Name))
+						pinner.Pin(utf8116)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8116)))
+
+					case rolewright_policy_types.Object_Column:
+						payload := (element).On.Column()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(5))
+						utf8117 := unsafe.Pointer(unsafe.StringData((payload).Schema))
+						pinner.Pin(utf8117)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8117)))
+						utf8118 := unsafe.Pointer(unsafe.StringData((payload).Table))
+						pinner.Pin(utf8118)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Table)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8118)))
+						utf8119 := unsafe.Pointer(unsafe.StringData((payload).Column))
+						pinner.Pin(utf8119)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (9 * 4))) = uint32(uint32(len((payload).Column)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uintptr(uintptr(utf8119)))
+
+					case rolewright_policy_types.Object_Sequence:
+						payload := (element).On.Sequence()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(6))
+						utf8120 := unsafe.Pointer(unsafe.StringData((payload).Schema))
+						pinner.Pin(utf8120)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8120)))
+						utf8121 := unsafe.Pointer(unsafe.StringData((payload).Name))
+						pinner.Pin(utf8121)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8121)))
+
+					case rolewright_policy_types.Object_Routine:
+						payload := (element).On.Routine()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(7))
+						utf8122 := unsafe.Pointer(unsafe.StringData((payload).Schema))
+						pinner.Pin(utf8122)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8122)))
+						utf8123 := unsafe.Pointer(unsafe.StringData((payload).Name))
+						pinner.Pin(utf8123)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8123)))
+						utf8124 := unsafe.Pointer(unsafe.StringData((payload).Arguments))
+						pinner.Pin(utf8124)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (9 * 4))) = uint32(uint32(len((payload).Arguments)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uintptr(uintptr(utf8124)))
+
+					case rolewright_policy_types.Object_Type:
+						payload := (element).On.Type()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(8))
+						utf8125 := unsafe.Pointer(unsafe.StringData((payload).Schema))
+						pinner.Pin(utf8125)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Schema)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8125)))
+						utf8126 := unsafe.Pointer(unsafe.StringData((payload).Name))
+						pinner.Pin(utf8126)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len((payload).Name)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf8126)))
+
+					case rolewright_policy_types.Object_Language:
+						payload := (element).On.Language()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(9))
+						utf8127 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8127)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8127)))
+
+					case rolewright_policy_types.Object_ForeignDataWrapper:
+						payload := (element).On.ForeignDataWrapper()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(10))
+						utf8128 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8128)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8128)))
+
+					case rolewright_policy_types.Object_ForeignServer:
+						payload := (element).On.ForeignServer()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(11))
+						utf8129 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8129)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8129)))
+
+					case rolewright_policy_types.Object_LargeObject:
+						payload := (element).On.LargeObject()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(12))
+						*(*int32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = int32(payload)
+
+					case rolewright_policy_types.Object_AllTables:
+						payload := (element).On.AllTables()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(13))
+						utf8130 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8130)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8130)))
+
+					case rolewright_policy_types.Object_AllSequences:
+						payload := (element).On.AllSequences()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(14))
+						utf8131 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8131)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8131)))
+
+					case rolewright_policy_types.Object_AllRoutines:
+						payload := (element).On.AllRoutines()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(15))
+						utf8132 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8132)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8132)))
+
+					case rolewright_policy_types.Object_FutureTables:
+						payload := (element).On.FutureTables()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
+						utf8133 := unsafe.Pointer(unsafe.StringData((payload).Owner))
+						pinner.Pin(utf8133)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8133)))
+
+						switch (payload).Schema.Tag() {
+						case witTypes.OptionNone:
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
+
+						case witTypes.OptionSome:
+							payload := (payload).Schema.Some()
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
+							utf8134 := unsafe.Pointer(unsafe.StringData(payload))
+							pinner.Pin(utf8134)
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8134)))
+
+						default:
+							panic("unreachable")
+						}
+
+					case rolewright_policy_types.Object_FutureSequences:
+						payload := (element).On.FutureSequences()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
+						utf8135 := unsafe.Pointer(unsafe.StringData((payload).Owner))
+						pinner.Pin(utf8135)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8135)))
+
+						switch (payload).Schema.Tag() {
+						case witTypes.OptionNone:
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
+
+						case witTypes.OptionSome:
+							payload := (payload).Schema.Some()
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
+							utf8136 := unsafe.Pointer(unsafe.StringData(payload))
+							pinner.Pin(utf8136)
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8136)))
+
+						default:
+							panic("unreachable")
+						}
+
+					case rolewright_policy_types.Object_FutureRoutines:
+						payload := (element).On.FutureRoutines()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
+						utf8137 := unsafe.Pointer(unsafe.StringData((payload).Owner))
+						pinner.Pin(utf8137)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8137)))
+
+						switch (payload).Schema.Tag() {
+						case witTypes.OptionNone:
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
+
+						case witTypes.OptionSome:
+							payload := (payload).Schema.Some()
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
+							utf8138 := unsafe.Pointer(unsafe.StringData(payload))
+							pinner.Pin(utf8138)
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8138)))
+
+						default:
+							panic("unreachable")
+						}
+
+					case rolewright_policy_types.Object_FutureTypes:
+						payload := (element).On.FutureTypes()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
+						utf8139 := unsafe.Pointer(unsafe.StringData((payload).Owner))
+						pinner.Pin(utf8139)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8139)))
+
+						switch (payload).Schema.Tag() {
+						case witTypes.OptionNone:
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
+
+						case witTypes.OptionSome:
+							payload := (payload).Schema.Some()
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
+							utf8140 := unsafe.Pointer(unsafe.StringData(payload))
+							pinner.Pin(utf8140)
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8140)))
+
+						default:
+							panic("unreachable")
+						}
+
+					case rolewright_policy_types.Object_FutureSchemas:
+						payload := (element).On.FutureSchemas()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
+						utf8141 := unsafe.Pointer(unsafe.StringData((payload).Owner))
+						pinner.Pin(utf8141)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8141)))
+
+						switch (payload).Schema.Tag() {
+						case witTypes.OptionNone:
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(0))
+
+						case witTypes.OptionSome:
+							payload := (payload).Schema.Some()
+							*(*int8)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = int8(int32(1))
+							utf8142 := unsafe.Pointer(unsafe.StringData(payload))
+							pinner.Pin(utf8142)
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 * 4))) = uint32(uint32(len(payload)))
+							*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uintptr(uintptr(utf8142)))
+
+						default:
+							panic("unreachable")
+						}
+
+					default:
+						panic("unreachable")
+					}
+					*(*int16)(unsafe.Add(unsafe.Pointer(base), (10 * 4))) = int16(int32((element).Privileges))
+					*(*int16)(unsafe.Add(unsafe.Pointer(base), (2 + 10*4))) = int16(int32((element).Grantable))
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 10*4))) = uint32(length145)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (40 + 9*4))) = uint32(uintptr(uintptr(result144)))
+
+				switch (element).HasPassword.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 11*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).HasPassword.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 11*4))) = int8(int32(1))
+					var result146 int32
+					if payload {
+						result146 = 1
+					} else {
+						result146 = 0
+					}
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (41 + 11*4))) = int8(result146)
+
+				default:
+					panic("unreachable")
+				}
+
+				switch (element).Credential.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 12*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).Credential.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (40 + 12*4))) = int8(int32(1))
+					utf8147 := unsafe.Pointer(unsafe.StringData((payload).Secret))
+					pinner.Pin(utf8147)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 13*4))) = uint32(uint32(len((payload).Secret)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 12*4))) = uint32(uintptr(uintptr(utf8147)))
+					utf8148 := unsafe.Pointer(unsafe.StringData((payload).Key))
+					pinner.Pin(utf8148)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 15*4))) = uint32(uint32(len((payload).Key)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 14*4))) = uint32(uintptr(uintptr(utf8148)))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (48 + 16*4))) = int8(int32((payload).State))
+					utf8149 := unsafe.Pointer(unsafe.StringData((payload).Version))
+					pinner.Pin(utf8149)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 18*4))) = uint32(uint32(len((payload).Version)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (48 + 17*4))) = uint32(uintptr(uintptr(utf8149)))
+
+					switch (payload).ChangedAt.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (56 + 18*4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (payload).ChangedAt.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (56 + 18*4))) = int8(int32(1))
+						*(*int64)(unsafe.Add(unsafe.Pointer(base), (64 + 18*4))) = payload
+
+					default:
+						panic("unreachable")
+					}
+					slice152 := (payload).Labels
+					length154 := uint32(len(slice152))
+					result153 := witRuntime.Allocate(pinner, uintptr(length154*(4*4)), 4)
+					for index, element := range slice152 {
+						base := unsafe.Add(result153, index*(4*4))
+						utf8150 := unsafe.Pointer(unsafe.StringData((element).Key))
+						pinner.Pin(utf8150)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8150)))
+						utf8151 := unsafe.Pointer(unsafe.StringData((element).Value))
+						pinner.Pin(utf8151)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8151)))
+
+					}
+
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (72 + 19*4))) = uint32(length154)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (72 + 18*4))) = uint32(uintptr(uintptr(result153)))
+
+					switch (payload).Strength.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (72 + 20*4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (payload).Strength.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (72 + 20*4))) = int8(int32(1))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (73 + 20*4))) = int8(int32(payload))
+
+					default:
+						panic("unreachable")
+					}
+
+					switch (payload).InSync.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (74 + 20*4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (payload).InSync.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (74 + 20*4))) = int8(int32(1))
+						var result155 int32
+						if payload {
+							result155 = 1
+						} else {
+							result155 = 0
+						}
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (75 + 20*4))) = int8(result155)
+
+					default:
+						panic("unreachable")
+					}
+
+				default:
+					panic("unreachable")
+				}
+				slice158 := (element).Labels
+				length160 := uint32(len(slice158))
+				result159 := witRuntime.Allocate(pinner, uintptr(length160*(4*4)), 4)
+				for index, element := range slice158 {
+					base := unsafe.Add(result159, index*(4*4))
+					utf8156 := unsafe.Pointer(unsafe.StringData((element).Key))
+					pinner.Pin(utf8156)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8156)))
+					utf8157 := unsafe.Pointer(unsafe.StringData((element).Value))
+					pinner.Pin(utf8157)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8157)))
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 21*4))) = uint32(length160)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 20*4))) = uint32(uintptr(uintptr(result159)))
+				utf8161 := unsafe.Pointer(unsafe.StringData((element).Path))
+				pinner.Pin(utf8161)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 23*4))) = uint32(uint32(len((element).Path)))
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (80 + 22*4))) = uint32(uintptr(uintptr(utf8161)))
+
+			}
+
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3 * 4))) = uint32(length164)
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(uintptr(uintptr(result163)))
+			slice180 := (payload).Databases
+			length182 := uint32(len(slice180))
+			result181 := witRuntime.Allocate(pinner, uintptr(length182*(8+15*4)), 4)
+			for index, element := range slice180 {
+				base := unsafe.Add(result181, index*(8+15*4))
+				utf8165 := unsafe.Pointer(unsafe.StringData((element).Name))
+				pinner.Pin(utf8165)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8165)))
 
 				switch (element).Owner.Tag() {
 				case witTypes.OptionNone:
@@ -1935,64 +1876,135 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 				case witTypes.OptionSome:
 					payload := (element).Owner.Some()
 					*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(1))
-					utf8169 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf8169)
+					utf8166 := unsafe.Pointer(unsafe.StringData(payload))
+					pinner.Pin(utf8166)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8169)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8166)))
 
 				default:
 					panic("unreachable")
 				}
-				utf8170 := unsafe.Pointer(unsafe.StringData((element).Path))
-				pinner.Pin(utf8170)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uint32(len((element).Path)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uintptr(uintptr(utf8170)))
+
+				switch (element).ConnectionLimit.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).ConnectionLimit.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(1))
+
+					switch payload.Tag() {
+					case rolewright_policy_types.Limit_Unlimited:
+
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 5*4))) = int8(int32(0))
+
+					case rolewright_policy_types.Limit_AtMost:
+						payload := payload.AtMost()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (4 + 5*4))) = int8(int32(1))
+						*(*int32)(unsafe.Add(unsafe.Pointer(base), (8 + 5*4))) = int32(payload)
+
+					default:
+						panic("unreachable")
+					}
+
+				default:
+					panic("unreachable")
+				}
+
+				switch (element).Comment.Tag() {
+				case witTypes.OptionNone:
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(0))
+
+				case witTypes.OptionSome:
+					payload := (element).Comment.Some()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(1))
+					utf8167 := unsafe.Pointer(unsafe.StringData(payload))
+					pinner.Pin(utf8167)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8167)))
+
+				default:
+					panic("unreachable")
+				}
+				slice171 := (element).Schemas
+				length173 := uint32(len(slice171))
+				result172 := witRuntime.Allocate(pinner, uintptr(length173*(7*4)), 4)
+				for index, element := range slice171 {
+					base := unsafe.Add(result172, index*(7*4))
+					utf8168 := unsafe.Pointer(unsafe.StringData((element).Name))
+					pinner.Pin(utf8168)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8168)))
+
+					switch (element).Owner.Tag() {
+					case witTypes.OptionNone:
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(0))
+
+					case witTypes.OptionSome:
+						payload := (element).Owner.Some()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(1))
+						utf8169 := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8169)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf8169)))
+
+					default:
+						panic("unreachable")
+					}
+					utf8170 := unsafe.Pointer(unsafe.StringData((element).Path))
+					pinner.Pin(utf8170)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uint32(len((element).Path)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uintptr(uintptr(utf8170)))
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 10*4))) = uint32(length173)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4))) = uint32(uintptr(uintptr(result172)))
+				slice176 := (element).Labels
+				length178 := uint32(len(slice176))
+				result177 := witRuntime.Allocate(pinner, uintptr(length178*(4*4)), 4)
+				for index, element := range slice176 {
+					base := unsafe.Add(result177, index*(4*4))
+					utf8174 := unsafe.Pointer(unsafe.StringData((element).Key))
+					pinner.Pin(utf8174)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8174)))
+					utf8175 := unsafe.Pointer(unsafe.StringData((element).Value))
+					pinner.Pin(utf8175)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8175)))
+
+				}
+
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 12*4))) = uint32(length178)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 11*4))) = uint32(uintptr(uintptr(result177)))
+				utf8179 := unsafe.Pointer(unsafe.StringData((element).Path))
+				pinner.Pin(utf8179)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 14*4))) = uint32(uint32(len((element).Path)))
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 13*4))) = uint32(uintptr(uintptr(utf8179)))
 
 			}
 
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 10*4))) = uint32(length173)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4))) = uint32(uintptr(uintptr(result172)))
-			slice176 := (element).Labels
-			length178 := uint32(len(slice176))
-			result177 := witRuntime.Allocate(pinner, uintptr(length178*(4*4)), 4)
-			for index, element := range slice176 {
-				base := unsafe.Add(result177, index*(4*4))
-				utf8174 := unsafe.Pointer(unsafe.StringData((element).Key))
-				pinner.Pin(utf8174)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8174)))
-				utf8175 := unsafe.Pointer(unsafe.StringData((element).Value))
-				pinner.Pin(utf8175)
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
-				*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf8175)))
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5 * 4))) = uint32(length182)
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4 * 4))) = uint32(uintptr(uintptr(result181)))
+			slice184 := (payload).Scripts
+			length186 := uint32(len(slice184))
+			result185 := witRuntime.Allocate(pinner, uintptr(length186*(2*4)), 4)
+			for index, element := range slice184 {
+				base := unsafe.Add(result185, index*(2*4))
+				utf8183 := unsafe.Pointer(unsafe.StringData(element))
+				pinner.Pin(utf8183)
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len(element)))
+				*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8183)))
 
 			}
 
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 12*4))) = uint32(length178)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 11*4))) = uint32(uintptr(uintptr(result177)))
-			utf8179 := unsafe.Pointer(unsafe.StringData((element).Path))
-			pinner.Pin(utf8179)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 14*4))) = uint32(uint32(len((element).Path)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 13*4))) = uint32(uintptr(uintptr(utf8179)))
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7 * 4))) = uint32(length186)
+			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (6 * 4))) = uint32(uintptr(uintptr(result185)))
 
+		default:
+			panic("unreachable")
 		}
-
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4 * 4))) = uint32(length182)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3 * 4))) = uint32(uintptr(uintptr(result181)))
-		slice184 := ((payload).Spec).Scripts
-		length186 := uint32(len(slice184))
-		result185 := witRuntime.Allocate(pinner, uintptr(length186*(2*4)), 4)
-		for index, element := range slice184 {
-			base := unsafe.Add(result185, index*(2*4))
-			utf8183 := unsafe.Pointer(unsafe.StringData(element))
-			pinner.Pin(utf8183)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len(element)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8183)))
-
-		}
-
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (6 * 4))) = uint32(length186)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5 * 4))) = uint32(uintptr(uintptr(result185)))
 		slice191 := (payload).Findings
 		length193 := uint32(len(slice191))
 		result192 := witRuntime.Allocate(pinner, uintptr(length193*(10*4)), 4)
@@ -2030,8 +2042,8 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 		}
 
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (8 * 4))) = uint32(length193)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7 * 4))) = uint32(uintptr(uintptr(result192)))
+		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (9 * 4))) = uint32(length193)
+		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (8 * 4))) = uint32(uintptr(uintptr(result192)))
 
 	case witTypes.ResultErr:
 		payload := result96.Err()

@@ -7,6 +7,7 @@ package rolewright_policy_transform
 
 import (
 	"rolewright/policy/internal/bindings/imports/rolewright_policy_types"
+	witTypes "rolewright/policy/internal/wit/types"
 )
 
 type Context = rolewright_policy_types.Context
@@ -14,6 +15,8 @@ type Finding = rolewright_policy_types.Finding
 type Spec = rolewright_policy_types.Spec
 
 type Outcome struct {
-	Spec     rolewright_policy_types.Spec
+	// `none`: the spec stays as it was. To hand a large one back unchanged means the same, and takes
+	// much longer.
+	Spec     witTypes.Option[rolewright_policy_types.Spec]
 	Findings []rolewright_policy_types.Finding
 }
