@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Catalog, Change, Context, Finding, Info, Policy, Review, Reviewed, Risk, Standing, Step};
 use serde::Deserialize;
 
@@ -12,13 +14,17 @@ pub struct BlastRadius;
 
 /// What stands under `settings:` in the chain. Shares are in percent of the managed users on the server.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
-    /// How many existing users a plan may touch in any way.
+    /// Percent of the managed users that a plan may touch in any way.
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub touched: u8,
-    /// How many may lose something.
+    /// Percent of the managed users that may lose something.
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub disruptive: u8,
-    /// To how many something may happen that cannot be undone.
+    /// Percent of the managed users to whom something may happen that cannot be undone.
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub destructive: u8,
     /// So many users never hold a plan, whatever their share: a small server has large shares.
     pub at_least: usize,
@@ -173,5 +179,10 @@ mod tests {
     fn more_than_all_is_refused() {
         let settings = Settings { destructive: 101, ..Settings::default() };
         assert_eq!(BlastRadius::check_settings(&settings)[0].path, "/destructive");
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<BlastRadius>();
     }
 }

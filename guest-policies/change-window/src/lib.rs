@@ -2,6 +2,8 @@
 //! the minute. Hours are UTC or at a fixed distance from it: daylight saving time needs data that a policy does not have.
 
 use rolewright_policy::calendar::{DAY, civil};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{
     Catalog, Context, Finding, Info, Label, Policy, Review, Reviewed, Risk, Step, Verdict, matches,
 };
@@ -13,13 +15,15 @@ pub struct ChangeWindow;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// When plans may run; none: always, but for the freezes.
     pub windows: Vec<Window>,
-    /// When no plan runs.
+    /// Days on which no plan runs, whatever the windows say.
     pub freezes: Vec<Freeze>,
-    /// How far the clocks on the wall are ahead of UTC, such as `+01:00`.
+    /// How far the clocks on the wall are ahead of UTC, such as `+01:00`; none: they show UTC.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[+-][0-9]{2}:[0-9]{2}$")))]
     pub utc_offset: Option<String>,
     /// From which risk on a plan waits: one with only harmless steps may always run with `disruptive`.
     pub from_risk: FromRisk,
@@ -31,19 +35,24 @@ pub struct Settings {
 
 /// Hours of some weekdays.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; none: every day.
+    /// The days of the week; none: every day.
     #[serde(default)]
     pub days: Vec<Day>,
-    /// `09:00`.
+    /// The time of day at which it opens, such as `09:00`.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}$")))]
     pub from: String,
-    /// `17:00`, not included; `24:00` is the end of the day. Earlier than `from`: on the next day.
+    /// The time at which it closes, such as `17:00`, not included; `24:00` is the end of the day. Not later than `from`:
+    /// on the next day.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}$")))]
     pub to: String,
 }
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Day {
@@ -58,19 +67,23 @@ pub enum Day {
 
 /// Days on which nothing is changed.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
-    /// The first day, `2026-12-20`.
+    /// The first day, such as `2026-12-20`.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), extend("format" = "date")))]
     pub from: String,
     /// The last day, included.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), extend("format" = "date")))]
     pub to: String,
-    /// Why, for people.
+    /// Why, for those who read the plan.
     #[serde(default)]
     pub reason: String,
 }
 
 /// The risk from which on a plan waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum FromRisk {
@@ -82,6 +95,7 @@ pub enum FromRisk {
 
 /// What becomes of a plan outside of the hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 pub enum Outside {
     /// It waits: for the window, or for somebody who approves it.
@@ -93,6 +107,7 @@ pub enum Outside {
 
 /// A label that opens the window.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Bypass {
     /// Its key.
@@ -380,5 +395,10 @@ mod tests {
     fn without_a_clock_there_is_no_answer() {
         let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
         assert!(ChangeWindow::review(&Context::new(180_000), &Settings::default(), &actual, &[]).is_err());
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<ChangeWindow>();
     }
 }

@@ -1,5 +1,7 @@
 //! The policy `ownership`: every user says whose it is, by labels in users.yaml.
 
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Context, Finding, Info, Policy, Role, Selector, Spec, Validate, label, matches};
 use serde::Deserialize;
 
@@ -9,6 +11,7 @@ pub struct Ownership;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The labels that users must have.
@@ -19,9 +22,11 @@ pub struct Settings {
 
 /// A label that must be there.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Required {
-    /// Its key, such as `team`.
+    /// The key of the label, such as `team`.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub label: String,
     /// One of these must fit its value, `*` standing for any text; none: any value that is not empty.
     #[serde(default)]
@@ -137,5 +142,10 @@ mod tests {
         assert_eq!(codes, ["empty-exception", "nothing-required"]);
         let settings: Settings = serde_json::from_str(r#"{"required": [{"label": ""}]}"#).unwrap();
         assert_eq!(Ownership::check_settings(&settings)[0].path, "/required/0/label");
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<Ownership>();
     }
 }

@@ -8,6 +8,7 @@ use crate::Finding;
 
 /// For a policy without settings: accepts `null` and `{}`, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
 
