@@ -278,8 +278,11 @@ rolewright_policy::export!(ChangeWindow: review);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use rolewright_policy::Change;
+    use rolewright_policy::calendar::date;
+
+    use super::*;
 
     /// 2026-11-24 was a Tuesday.
     const TUESDAY: i64 = 1_795_478_400;
@@ -395,6 +398,109 @@ mod tests {
     fn without_a_clock_there_is_no_answer() {
         let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
         assert!(ChangeWindow::review(&Context::new(180_000), &Settings::default(), &actual, &[]).is_err());
+    }
+
+    /// Whether a minute, counted from 1970 by the clock on the wall, is in one of these windows, looked for minute by
+    /// minute: each window is opened on each day around, and waited for until it closes.
+    fn is_in_a_window(minute: i64, windows: &[(Vec<Day>, i64, i64)]) -> bool {
+        let today = minute.div_euclid(24 * 60);
+        let around = today - 2..=today + 2;
+        windows.is_empty()
+            || around.into_iter().any(|day| {
+                // 2000-01-01, a Saturday, was day 10,957.
+                let weekday = DAYS[usize::try_from((day - 10_957 + 5).rem_euclid(7)).unwrap()];
+                let days_windows = windows.iter().filter(|(days, ..)| days.is_empty() || days.contains(&weekday));
+                days_windows.into_iter().any(|(_, from, to)| {
+                    let mut open = day * 24 * 60 + from;
+                    let close = day * 24 * 60 + if to > from { *to } else { to + 24 * 60 };
+                    while open < close {
+                        if open == minute {
+                            return true;
+                        }
+                        open += 1;
+                    }
+                    false
+                })
+            })
+    }
+
+    fn clock(minutes: i64) -> String {
+        format!("{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+
+    fn time() -> impl Strategy<Value = i64> {
+        prop_oneof![Just(0), Just(24 * 60), 0..=24 * 60i64]
+    }
+
+    fn days() -> impl Strategy<Value = Vec<Day>> {
+        proptest::sample::subsequence(DAYS.to_vec(), 0..=3)
+    }
+
+    const RISKS: [Risk; 3] = [Risk::Safe, Risk::Disruptive, Risk::Destructive];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// The law: a plan runs exactly if nothing in it waits by its risk, or if a window is open and nothing frozen, or
+        /// if the server has the label; else it becomes what `outside` says.
+        #[test]
+        fn a_plan_runs_in_its_windows_and_at_no_other_time(
+            second in 0..60 * DAY,
+            edge in proptest::option::of((proptest::bool::ANY, -1..=0i64)),
+            windows in proptest::collection::vec((days(), time(), time()), 0..3),
+            freezes in proptest::collection::vec((0..60i64, 0..10i64), 0..2),
+            (sign, ahead) in (prop_oneof![Just(1), Just(-1)], 0..=14 * 60i64),
+            (from_risk, risks) in (0..3usize, proptest::collection::vec(0..3usize, 0..3)),
+            (bypass, label) in (proptest::bool::ANY, proptest::sample::select(vec!["", "INC-7", "no"])),
+            deny in proptest::bool::ANY,
+        ) {
+            let text = |day: i64| date(TUESDAY + day * DAY);
+            let settings = Settings {
+                windows: windows
+                    .iter()
+                    .map(|(days, from, to)| Window { days: days.clone(), from: clock(*from), to: clock(*to) })
+                    .collect(),
+                freezes: freezes
+                    .iter()
+                    .map(|(from, days)| Freeze { from: text(*from), to: text(from + days), reason: String::new() })
+                    .collect(),
+                utc_offset: Some(format!("{}{}", if sign > 0 { '+' } else { '-' }, clock(ahead))),
+                from_risk: [FromRisk::Safe, FromRisk::Disruptive, FromRisk::Destructive][from_risk],
+                outside: if deny { Outside::Deny } else { Outside::Hold },
+                bypass: bypass.then(|| Bypass { label: "emergency".to_owned(), value: "INC-*".to_owned() }),
+            };
+            prop_assert!(ChangeWindow::check_settings(&settings).iter().all(|it| it.code == "always-open"));
+            // Half of the moments are those about the opening or the close of a window.
+            let now = match (edge, windows.first()) {
+                (Some((begins, later)), Some((_, from, to))) => {
+                    let minute = if begins { from } else { to } - sign * ahead;
+                    TUESDAY + second / DAY * DAY + minute * 60 + later
+                }
+                _ => TUESDAY + second,
+            };
+            let mut context = Context { now: Some(now), ..Context::new(180_000) };
+            if !label.is_empty() {
+                context.labels = vec![Label { key: "emergency".to_owned(), value: label.to_owned() }];
+            }
+            let step = |risk: &usize| {
+                let change = Change::SetPassword("alice".to_owned());
+                Step { change, risk: RISKS[*risk], reason: String::new(), path: String::new() }
+            };
+            let steps: Vec<Step> = risks.iter().map(step).collect();
+            let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
+            let told = ChangeWindow::review(&context, &settings, &actual, &steps).unwrap();
+
+            let local = now + sign * ahead * 60;
+            // Dates as they are written compare as what they say.
+            let frozen = settings.freezes.iter().any(|it| (it.from.clone()..=it.to.clone()).contains(&date(local)));
+            let open = !frozen && is_in_a_window(local.div_euclid(60), &windows);
+            let bypassed = bypass && label == "INC-7";
+            let runs = risks.iter().all(|risk| *risk < from_risk) || open || bypassed;
+            let otherwise = if deny { Verdict::Deny } else { Verdict::Hold };
+            prop_assert_eq!(told.verdict, if runs { Verdict::Allow } else { otherwise }, "{}", date(local));
+            let silent = risks.iter().all(|risk| *risk < from_risk) || open;
+            prop_assert_eq!(told.findings.is_empty(), silent);
+        }
     }
 
     #[test]
