@@ -42,6 +42,7 @@ fn examples(directory: &Path) -> Vec<(PathBuf, Value)> {
 
 /// What comes of a value when one thing in it is another: a value that is replaced, a key that is missing or one too many.
 fn variations(value: &Value) -> Vec<Value> {
+    // No list is among them: where a mapping is wanted, serde takes a list of its values as well, and the schema does not.
     let others =
         [json!(null), json!(true), json!(0), json!(-1), json!(1.5), json!(101), json!(""), json!("x"), json!({})];
     let mut variations: Vec<Value> = others.into();
