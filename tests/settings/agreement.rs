@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
+use rolewright_policy::bindings::configure::exports::rolewright::policy::configure;
+use rolewright_policy::guest::Exported;
 use rolewright_policy::{Policy, Severity};
 use serde_json::{Value, json};
 
@@ -42,9 +44,18 @@ fn examples(directory: &Path) -> Vec<(PathBuf, Value)> {
 
 /// What comes of a value when one thing in it is another: a value that is replaced, a key that is missing or one too many.
 fn variations(value: &Value) -> Vec<Value> {
-    // No list is among them: where a mapping is wanted, serde takes a list of its values as well, and the schema does not.
-    let others =
-        [json!(null), json!(true), json!(0), json!(-1), json!(1.5), json!(101), json!(""), json!("x"), json!({})];
+    let others = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(101),
+        json!(""),
+        json!("x"),
+        json!({}),
+        json!([]),
+    ];
     let mut variations: Vec<Value> = others.into();
     match value {
         Value::Object(map) => {
@@ -82,14 +93,14 @@ fn variations_of(inner: &Value, within: impl Fn(Value) -> Value) -> Vec<Value> {
     variations(inner).into_iter().map(within).collect()
 }
 
-/// Why the policy does not take these settings. `null` stands for none at all, and is no matter of the schema.
+/// Why the policy does not take these settings, asked as the host asks it: they cannot be read, or make no sense. `null`
+/// stands for none at all, and is no matter of the schema.
 fn refusal<P: Policy>(settings: &Value) -> (Option<String>, Option<String>) {
-    match serde_json::from_value::<P::Settings>(settings.clone()) {
-        Ok(settings) => {
-            let findings = P::check_settings(&settings);
-            (None, findings.into_iter().find(|it| it.severity == Severity::Error).map(|it| it.message))
-        }
-        Err(error) => (Some(error.to_string()), None),
+    let told = <Exported<P> as configure::Guest>::validate_settings(settings.to_string());
+    let mut errors = told.into_iter().filter(|finding| finding.severity == Severity::Error);
+    match errors.next() {
+        Some(error) if error.code == "invalid-settings" => (Some(error.message), None),
+        senseless => (None, senseless.map(|error| error.message)),
     }
 }
 
