@@ -2,6 +2,8 @@
 //! the minute. Hours are UTC or at a fixed distance from it: daylight saving time needs data that a policy does not have.
 
 use rolewright_policy::calendar::{DAY, civil};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{
     Catalog, Context, Finding, Info, Label, Policy, Review, Reviewed, Risk, Step, Verdict, matches,
 };
@@ -13,13 +15,15 @@ pub struct ChangeWindow;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// When plans may run; none: always, but for the freezes.
     pub windows: Vec<Window>,
-    /// When no plan runs.
+    /// Days on which no plan runs, whatever the windows say.
     pub freezes: Vec<Freeze>,
-    /// How far the clocks on the wall are ahead of UTC, such as `+01:00`.
+    /// How far the clocks on the wall are ahead of UTC, such as `+01:00`; none: they show UTC.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[+-][0-9]{2}:[0-9]{2}$")))]
     pub utc_offset: Option<String>,
     /// From which risk on a plan waits: one with only harmless steps may always run with `disruptive`.
     pub from_risk: FromRisk,
@@ -31,19 +35,24 @@ pub struct Settings {
 
 /// Hours of some weekdays.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; none: every day.
+    /// The days of the week; none: every day.
     #[serde(default)]
     pub days: Vec<Day>,
-    /// `09:00`.
+    /// The time of day at which it opens, such as `09:00`.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}$")))]
     pub from: String,
-    /// `17:00`, not included; `24:00` is the end of the day. Earlier than `from`: on the next day.
+    /// The time at which it closes, such as `17:00`, not included; `24:00` is the end of the day. Not later than `from`:
+    /// on the next day.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}$")))]
     pub to: String,
 }
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Day {
@@ -58,19 +67,23 @@ pub enum Day {
 
 /// Days on which nothing is changed.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
-    /// The first day, `2026-12-20`.
+    /// The first day, such as `2026-12-20`.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), extend("format" = "date")))]
     pub from: String,
     /// The last day, included.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), extend("format" = "date")))]
     pub to: String,
-    /// Why, for people.
+    /// Why, for those who read the plan.
     #[serde(default)]
     pub reason: String,
 }
 
 /// The risk from which on a plan waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum FromRisk {
@@ -82,6 +95,7 @@ pub enum FromRisk {
 
 /// What becomes of a plan outside of the hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "lowercase")]
 pub enum Outside {
     /// It waits: for the window, or for somebody who approves it.
@@ -93,6 +107,7 @@ pub enum Outside {
 
 /// A label that opens the window.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Bypass {
     /// Its key.
@@ -263,8 +278,11 @@ rolewright_policy::export!(ChangeWindow: review);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use rolewright_policy::Change;
+    use rolewright_policy::calendar::date;
+
+    use super::*;
 
     /// 2026-11-24 was a Tuesday.
     const TUESDAY: i64 = 1_795_478_400;
@@ -380,5 +398,113 @@ mod tests {
     fn without_a_clock_there_is_no_answer() {
         let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
         assert!(ChangeWindow::review(&Context::new(180_000), &Settings::default(), &actual, &[]).is_err());
+    }
+
+    /// Whether a minute, counted from 1970 by the clock on the wall, is in one of these windows, looked for minute by
+    /// minute: each window is opened on each day around, and waited for until it closes.
+    fn is_in_a_window(minute: i64, windows: &[(Vec<Day>, i64, i64)]) -> bool {
+        let today = minute.div_euclid(24 * 60);
+        let around = today - 2..=today + 2;
+        windows.is_empty()
+            || around.into_iter().any(|day| {
+                // 2000-01-01, a Saturday, was day 10,957.
+                let weekday = DAYS[usize::try_from((day - 10_957 + 5).rem_euclid(7)).unwrap()];
+                let days_windows = windows.iter().filter(|(days, ..)| days.is_empty() || days.contains(&weekday));
+                days_windows.into_iter().any(|(_, from, to)| {
+                    let mut open = day * 24 * 60 + from;
+                    let close = day * 24 * 60 + if to > from { *to } else { to + 24 * 60 };
+                    while open < close {
+                        if open == minute {
+                            return true;
+                        }
+                        open += 1;
+                    }
+                    false
+                })
+            })
+    }
+
+    fn clock(minutes: i64) -> String {
+        format!("{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+
+    fn time() -> impl Strategy<Value = i64> {
+        prop_oneof![Just(0), Just(24 * 60), 0..=24 * 60i64]
+    }
+
+    fn days() -> impl Strategy<Value = Vec<Day>> {
+        proptest::sample::subsequence(DAYS.to_vec(), 0..=3)
+    }
+
+    const RISKS: [Risk; 3] = [Risk::Safe, Risk::Disruptive, Risk::Destructive];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// The law: a plan runs exactly if nothing in it waits by its risk, or if a window is open and nothing frozen, or
+        /// if the server has the label; else it becomes what `outside` says.
+        #[test]
+        fn a_plan_runs_in_its_windows_and_at_no_other_time(
+            second in 0..60 * DAY,
+            edge in proptest::option::of((proptest::bool::ANY, -1..=0i64)),
+            windows in proptest::collection::vec((days(), time(), time()), 0..3),
+            freezes in proptest::collection::vec((0..60i64, 0..10i64), 0..2),
+            (sign, ahead) in (prop_oneof![Just(1), Just(-1)], 0..=14 * 60i64),
+            (from_risk, risks) in (0..3usize, proptest::collection::vec(0..3usize, 0..3)),
+            (bypass, label) in (proptest::bool::ANY, proptest::sample::select(vec!["", "INC-7", "no"])),
+            deny in proptest::bool::ANY,
+        ) {
+            let text = |day: i64| date(TUESDAY + day * DAY);
+            let settings = Settings {
+                windows: windows
+                    .iter()
+                    .map(|(days, from, to)| Window { days: days.clone(), from: clock(*from), to: clock(*to) })
+                    .collect(),
+                freezes: freezes
+                    .iter()
+                    .map(|(from, days)| Freeze { from: text(*from), to: text(from + days), reason: String::new() })
+                    .collect(),
+                utc_offset: Some(format!("{}{}", if sign > 0 { '+' } else { '-' }, clock(ahead))),
+                from_risk: [FromRisk::Safe, FromRisk::Disruptive, FromRisk::Destructive][from_risk],
+                outside: if deny { Outside::Deny } else { Outside::Hold },
+                bypass: bypass.then(|| Bypass { label: "emergency".to_owned(), value: "INC-*".to_owned() }),
+            };
+            prop_assert!(ChangeWindow::check_settings(&settings).iter().all(|it| it.code == "always-open"));
+            // Half of the moments are those about the opening or the close of a window.
+            let now = match (edge, windows.first()) {
+                (Some((begins, later)), Some((_, from, to))) => {
+                    let minute = if begins { from } else { to } - sign * ahead;
+                    TUESDAY + second / DAY * DAY + minute * 60 + later
+                }
+                _ => TUESDAY + second,
+            };
+            let mut context = Context { now: Some(now), ..Context::new(180_000) };
+            if !label.is_empty() {
+                context.labels = vec![Label { key: "emergency".to_owned(), value: label.to_owned() }];
+            }
+            let step = |risk: &usize| {
+                let change = Change::SetPassword("alice".to_owned());
+                Step { change, risk: RISKS[*risk], reason: String::new(), path: String::new() }
+            };
+            let steps: Vec<Step> = risks.iter().map(step).collect();
+            let actual = Catalog { roles: Vec::new(), databases: Vec::new() };
+            let told = ChangeWindow::review(&context, &settings, &actual, &steps).unwrap();
+
+            let local = now + sign * ahead * 60;
+            // Dates as they are written compare as what they say.
+            let frozen = settings.freezes.iter().any(|it| (it.from.clone()..=it.to.clone()).contains(&date(local)));
+            let open = !frozen && is_in_a_window(local.div_euclid(60), &windows);
+            let bypassed = bypass && label == "INC-7";
+            let runs = risks.iter().all(|risk| *risk < from_risk) || open || bypassed;
+            let otherwise = if deny { Verdict::Deny } else { Verdict::Hold };
+            prop_assert_eq!(told.verdict, if runs { Verdict::Allow } else { otherwise }, "{}", date(local));
+            let silent = risks.iter().all(|risk| *risk < from_risk) || open;
+            prop_assert_eq!(told.findings.is_empty(), silent);
+        }
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<ChangeWindow>();
     }
 }

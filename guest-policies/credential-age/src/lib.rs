@@ -2,6 +2,8 @@
 //! was last written, and by the clock of the host, to the hour.
 
 use rolewright_policy::calendar::{DAY, date};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Context, Finding, Info, Policy, Role, SecretState, Selector, Spec, Validate};
 use serde::Deserialize;
 
@@ -11,11 +13,12 @@ pub struct CredentialAge;
 
 /// What stands under `settings:` in the chain. Ages are in days.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
-    /// From this age on there is a warning.
+    /// Days after which an unchanged password is warned of.
     pub warn_after: u32,
-    /// From this age on the spec is refused; none: never.
+    /// Days after which an unchanged password is refused; none: never.
     pub refuse_after: Option<u32>,
     /// Whom it concerns; none: every user with a password.
     pub users: Vec<Selector>,
@@ -147,5 +150,10 @@ mod tests {
     fn to_refuse_before_warning_makes_no_sense() {
         let settings: Settings = serde_json::from_str(r#"{"warn-after": 30, "refuse-after": 20}"#).unwrap();
         assert_eq!(CredentialAge::check_settings(&settings)[0].path, "/refuse-after");
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<CredentialAge>();
     }
 }

@@ -8,6 +8,8 @@
 //! renews them by hand uses `check`, and writes `valid_until` into users.yaml.
 
 use rolewright_policy::calendar::{DAY, date};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{
     Context, Expiry, Finding, Info, Policy, Role, Selector, Spec, Transform, Transformed, Validate,
 };
@@ -19,15 +21,17 @@ pub struct ExpiryPolicy;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Who must have an end; none: every user.
     pub users: Vec<Selector>,
-    /// Who need not.
+    /// Who need not have one.
     pub exceptions: Vec<Selector>,
     /// How far away the end may be, in days.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub within_days: u32,
-    /// What to do about those without.
+    /// What to do about an account without an end, or with one too far away.
     pub mode: Mode,
     /// `set` only: how many days before its end a period gives way to the next.
     pub renew_before: u32,
@@ -35,6 +39,7 @@ pub struct Settings {
 
 /// What to do about an account without an end, or with one too far away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Refuse the spec.
@@ -222,5 +227,10 @@ mod tests {
         let paths: Vec<String> =
             ExpiryPolicy::check_settings(&settings(text)).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["/exceptions/0", "/within-days", "/renew-before"]);
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<ExpiryPolicy>();
     }
 }

@@ -1,6 +1,8 @@
 //! The policy `naming`: names follow the house's patterns. Users and group roles have rules of their own; a name is
 //! judged where it is declared, or where it is first used.
 
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Context, Finding, Info, Policy, Role, Spec, Validate, matches};
 use serde::Deserialize;
 
@@ -10,27 +12,33 @@ pub struct Naming;
 
 /// What stands under `settings:` in the chain. Without settings every name is fine.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// For roles that may log in.
+    /// The rules for roles that may log in.
     pub users: Rules,
-    /// For group roles.
+    /// The rules for group roles.
     pub roles: Rules,
 }
 
 /// The rules for one kind of role.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Rules {
     /// One of these must fit, `*` standing for any text; none: any name does.
+    #[cfg_attr(test, schemars(inner(length(min = 1))))]
     pub patterns: Vec<String>,
     /// The characters that a name may be made of; empty: any.
     pub characters: String,
-    /// Bytes of the longest name; 63 is what PostgreSQL stores.
+    /// Bytes of the longest name; none: the 63 that PostgreSQL stores.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub max_length: Option<usize>,
     /// Names that nobody may have, `*` standing for any text.
+    #[cfg_attr(test, schemars(inner(length(min = 1))))]
     pub reserved: Vec<String>,
     /// Names that the rules do not apply to, `*` standing for any text.
+    #[cfg_attr(test, schemars(inner(length(min = 1))))]
     pub exceptions: Vec<String>,
 }
 
@@ -148,5 +156,10 @@ mod tests {
             serde_json::from_str(r#"{"users": {"patterns": ["a", ""], "max-length": 0}}"#).unwrap();
         let paths: Vec<String> = Naming::check_settings(&settings).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["/users/patterns/1", "/users/max-length"]);
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<Naming>();
     }
 }

@@ -1,6 +1,8 @@
 //! The policy `password-strength`: a password must not be guessed too easily. It goes by the strength that the host has
 //! estimated, 0 (guessed at once) to 4 (strong), and never sees a password.
 
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Context, Finding, Info, Policy, Role, SecretState, Selector, Spec, Validate};
 use serde::Deserialize;
 
@@ -10,23 +12,27 @@ pub struct PasswordStrength;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
-    /// The least strength of every password, 0 to 4.
+    /// The least strength of every password, from 0 (guessed at once) to 4 (strong).
+    #[cfg_attr(test, schemars(range(max = 4)))]
     pub minimum: u8,
     /// Other minimums, for some users; the first that fits a user counts.
     pub classes: Vec<Class>,
-    /// Whether users may be declared without a password.
+    /// Whether users may be declared without a password, by `password: none`.
     pub allow_no_password: bool,
 }
 
 /// A minimum for some users.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Class {
-    /// For whom.
+    /// Whom it is for.
     pub users: Selector,
-    /// The least strength, 0 to 4.
+    /// The least strength of their passwords, 0 to 4.
+    #[cfg_attr(test, schemars(range(max = 4)))]
     pub minimum: u8,
 }
 
@@ -170,5 +176,10 @@ mod tests {
         let paths: Vec<String> =
             PasswordStrength::check_settings(&settings).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["/minimum", "/classes/0/minimum"]);
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<PasswordStrength>();
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolewright_policy::graph::{Graph, is_of_use};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{
     Attributes, Catalog, Change, Context, Finding, Info, Membership, Policy, Review, Reviewed, Role, Selector, Spec,
     Step, Validate,
@@ -17,9 +19,11 @@ pub struct PrivilegeCeiling;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Attributes that nobody may have, in the words of CREATE ROLE.
+    #[cfg_attr(test, schemars(extend("items" = tests::attribute())))]
     pub attributes: Vec<String>,
     /// Roles that nobody may be a member of.
     pub roles: Vec<String>,
@@ -29,11 +33,12 @@ pub struct Settings {
 
 /// An exception.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
-    /// Who.
+    /// Who it is.
     pub who: Selector,
-    /// Attributes and roles of the two lists.
+    /// What they may have: attributes and roles of the two lists.
     pub powers: Vec<String>,
 }
 
@@ -485,5 +490,18 @@ mod tests {
         let settings: Settings = serde_json::from_str(text).unwrap();
         let codes: Vec<String> = PrivilegeCeiling::check_settings(&settings).into_iter().map(|it| it.code).collect();
         assert_eq!(codes, ["unknown-attribute", "empty-exception", "needless-exception"]);
+    }
+
+    /// What the schema says of an attribute: a word in either case. The policy takes `SuperUser` as well, and nobody
+    /// writes it so.
+    pub(super) fn attribute() -> serde_json::Value {
+        let words = ATTRIBUTES.iter().map(|(word, _)| (*word).to_owned());
+        let words: Vec<String> = words.clone().chain(words.map(|word| word.to_lowercase())).collect();
+        serde_json::json!({"type": "string", "enum": words})
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<PrivilegeCeiling>();
     }
 }

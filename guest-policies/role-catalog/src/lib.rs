@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolewright_policy::graph::{Graph, Members};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{
     Catalog, Change, Context, Finding, Info, Policy, Review, Reviewed, Role, Selector, Spec, Step, Validate,
 };
@@ -16,6 +18,7 @@ pub struct RoleCatalog;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// The roles that there are, and who each is for. Empty: any role may be used, by anybody.
@@ -26,6 +29,7 @@ pub struct Settings {
 
 /// One role of the catalog.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, default)]
 pub struct Entry {
     /// Who may be a member: one of these must fit; none: everybody.
@@ -232,5 +236,10 @@ mod tests {
         let paths: Vec<String> =
             RoleCatalog::check_settings(&settings).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["/exclusive/0", "/exclusive/1"]);
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<RoleCatalog>();
     }
 }

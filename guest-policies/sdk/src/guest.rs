@@ -36,7 +36,10 @@ impl<P: Policy> describe::Guest for Exported<P> {
 impl<P: Policy> configure::Guest for Exported<P> {
     fn validate_settings(text: String) -> Vec<Finding> {
         match settings::parse(&text) {
-            Ok(settings) => P::check_settings(&settings),
+            Ok(settings) => match settings::misplaced_list::<P::Settings>(&text) {
+                Some(finding) => vec![finding],
+                None => P::check_settings(&settings),
+            },
             Err(finding) => vec![finding],
         }
     }

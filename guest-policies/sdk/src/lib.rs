@@ -44,6 +44,8 @@ pub mod guest;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
 mod heap;
 pub mod log;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod selector;
 mod settings;
 mod shorthand;
@@ -60,6 +62,9 @@ pub use bindings::base::rolewright::policy::types::{
 pub use bindings::describe::exports::rolewright::policy::describe::Info;
 pub use bindings::review::exports::rolewright::policy::review::Outcome as Reviewed;
 pub use bindings::transform::exports::rolewright::policy::transform::Outcome as Transformed;
+/// What derives the schema of settings; [`schema`] makes a file of it.
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use selector::{Selector, label, matches};
 pub use settings::NoSettings;
 pub use stage::{Plan, Policy, Review, Transform, Validate};

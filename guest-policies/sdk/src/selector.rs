@@ -9,6 +9,7 @@ use crate::{Finding, Role};
 
 /// Names and labels. All that is given must fit; nothing given fits every role.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct Selector {
     /// Names, where `*` stands for any text; one of them must fit.

@@ -35,8 +35,7 @@ const NOTHING: &str = "(i32.const 512)";
 /// `ok` of the spec as it came. The parameters are a context of 48 bytes, the settings in 8, and the
 /// spec in 24; the result is a tag in 4 bytes, another in 4 that there is a spec, the spec in 24, and an empty
 /// list of findings.
-pub(super) const ECHO: &str =
-    "(i32.store (i32.const 516) (i32.const 1)) (memory.copy (i32.const 520) (i32.add (local.get $p) (i32.const 56)) (i32.const 24)) (i32.const 512)";
+pub(super) const ECHO: &str = "(i32.store (i32.const 516) (i32.const 1)) (memory.copy (i32.const 520) (i32.add (local.get $p) (i32.const 56)) (i32.const 24)) (i32.const 512)";
 
 impl Fixture {
     pub(super) fn new(world: &'static str) -> Self {

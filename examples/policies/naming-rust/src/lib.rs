@@ -1,6 +1,8 @@
 //! An example policy: user names must follow the house's rules. Copy the directory and change what a rule is; README.md
 //! tells how to build it and take it into use.
 
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use rolewright_policy::{Context, Finding, Info, Policy, Spec, Validate};
 use serde::Deserialize;
 
@@ -10,9 +12,11 @@ pub struct Naming;
 
 /// The rules, as they stand under `settings:` in the chain. Without settings every name is fine.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// A name must begin with one of these; empty: with anything.
+    #[cfg_attr(test, schemars(inner(length(min = 1))))]
     pub prefixes: Vec<String>,
     /// The characters that a name may be made of, such as `abcdefghijklmnopqrstuvwxyz_`; empty: any.
     pub allowed_characters: String,
@@ -20,21 +24,11 @@ pub struct Settings {
     pub exceptions: Vec<String>,
 }
 
-const SETTINGS_SCHEMA: &str = r#"{
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "prefixes": {"type": "array", "items": {"type": "string"}},
-    "allowed-characters": {"type": "string"},
-    "exceptions": {"type": "array", "items": {"type": "string"}}
-  }
-}"#;
-
 impl Policy for Naming {
     type Settings = Settings;
 
     fn info() -> Info {
-        rolewright_policy::package_info!().settings_schema(SETTINGS_SCHEMA)
+        rolewright_policy::package_info!().settings_schema(include_str!("../settings.schema.json"))
     }
 
     fn check_settings(settings: &Settings) -> Vec<Finding> {
@@ -125,5 +119,10 @@ mod tests {
     #[test]
     fn without_settings_every_name_is_fine() {
         assert!(codes("{}", &["Alice", "app_shop", "名前"]).is_empty());
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<Naming>();
     }
 }

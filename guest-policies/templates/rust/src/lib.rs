@@ -1,6 +1,8 @@
 //! The policy `{{name}}`: user names must begin with one of the allowed prefixes.
 
 use rolewright_policy::{Context, Finding, Info, Policy, Spec, Validate};
+#[cfg(test)]
+use rolewright_policy::schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The policy.
@@ -9,30 +11,18 @@ pub struct Rule;
 
 /// What stands under `settings:` in the chain.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(crate = "rolewright_policy::schemars"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// A name must begin with one of these; empty: with anything.
     pub prefixes: Vec<String>,
 }
 
-const SETTINGS_SCHEMA: &str = r#"{
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "prefixes": {
-      "description": "A name must begin with one of these; empty: with anything.",
-      "type": "array",
-      "items": {"type": "string"},
-      "default": []
-    }
-  }
-}"#;
-
 impl Policy for Rule {
     type Settings = Settings;
 
     fn info() -> Info {
-        rolewright_policy::package_info!().settings_schema(SETTINGS_SCHEMA)
+        rolewright_policy::package_info!().settings_schema(include_str!("../settings.schema.json"))
     }
 }
 
@@ -74,5 +64,10 @@ mod tests {
     #[test]
     fn without_settings_every_name_is_fine() {
         assert!(refused("{}", &["alice"]).is_empty());
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        rolewright_policy::schema::assert_current::<Rule>();
     }
 }
