@@ -178,6 +178,47 @@ fn a_plan_that_the_guard_refuses_is_shown_with_the_refusal() {
 }
 
 #[test]
+fn a_crash_is_nothing_to_expect() {
+    let directory = fixtures();
+    let module = guests::build(HOSTILE);
+    write(&directory, "none/settings.yaml", "{do: trap, stage: validate}\n");
+    let bless = ["test", "none", "--module", path(&module), "--bless"];
+    rolewright(&directory, &bless).exits_with(1).says("nothing is written: in validate it crashed");
+    assert!(!directory.join("none/expected.yaml").exists());
+}
+
+#[test]
+fn a_chain_is_checked_and_measured_as_a_whole() {
+    let directory = new_directory("chain");
+    let (naming, planner) = (guests::build(NAMING), guests::build(PLANNER));
+    let document = |planner: &str| {
+        json!({"policies": [
+            {"name": "names", "module": naming, "mode": "warn", "settings": {"prefixes": ["user-"]}},
+            {"name": "planner", "module": planner},
+        ]})
+        .to_string()
+    };
+    write(&directory, "chain.yaml", &document(path(&planner)));
+    let json = rolewright(&directory, &["check", "chain.yaml", "--format", "json"]).exits_with(0).json();
+    let policies: Vec<_> = json["policies"].as_array().unwrap().iter().collect();
+    assert_eq!((&policies[0]["name"], &policies[0]["mode"]), (&json!("names"), &json!("warn")));
+    assert_eq!((&policies[1]["stages"], &policies[1]["sha256"]), (&json!(["plan"]), &json!(guests::sha256(&planner))));
+    rolewright(&directory, &["check", "chain.yaml"]).exits_with(0).says("planner").says("every module fits");
+
+    let cache = directory.join("cache");
+    let bench = ["bench", "chain.yaml", "--users", "50", "--cache-dir", path(&cache), "--format", "json"];
+    let json = rolewright(&directory, &bench).exits_with(0).json();
+    let stages: Vec<&str> =
+        json["measurements"].as_array().unwrap().iter().map(|it| it["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["validate", "transform", "plan", "review", "all"]);
+    assert!(fs::read_dir(&cache).unwrap().count() > 0, "nothing was kept");
+
+    write(&directory, "chain.yaml", &document("nowhere.wasm"));
+    let refused = rolewright(&directory, &["check", "chain.yaml"]).exits_with(1);
+    assert_eq!(refused.stderr.matches("can't be read").count(), 1, "said twice: {}", refused.stderr);
+}
+
+#[test]
 fn a_stage_that_fails_says_how_and_its_log_is_heard() {
     let directory = fixtures();
     let module = guests::build(HOSTILE);
@@ -329,7 +370,9 @@ fn a_new_policy_in_rust_is_built_tested_checked_and_run() {
     rolewright(&project, &["test", "."]).exits_with(1).says("rolewright policy build");
     rolewright(&project, &["build"]).exits_with(0).says("dist/team-naming.wasm").says("0 failed");
     rolewright(&project, &["test", "."]).exits_with(0).says("as expected");
-    rolewright(&project, &["check", "dist/team-naming.wasm"]).exits_with(0).says("0 failed");
+    let checked = rolewright(&project, &["check", "dist/team-naming.wasm"]).exits_with(0).says("0 failed");
+    // Its file carries the version that it was built with.
+    assert!(checked.stdout.contains("ok     identity"), "{}", checked.stdout);
     let case = fs::read_dir(project.join("fixtures")).unwrap().next().unwrap().unwrap().path();
     let inspected = rolewright(&project, &["inspect", "dist/team-naming.wasm"]).exits_with(0);
     let stage =
@@ -339,6 +382,9 @@ fn a_new_policy_in_rust_is_built_tested_checked_and_run() {
     rolewright(&directory, &["new", "team-naming", "--lang", "rust"]).exits_with(1).says("nothing is overwritten");
     write(&project, "src/lib.rs", "fn broken( {\n");
     rolewright(&project, &["build"]).exits_with(1).says("src/lib.rs:1");
+    // What is tested then is what was built before, and that is said.
+    let stale = rolewright(&project, &["test", "."]).exits_with(0).says("src/lib.rs is newer than");
+    assert!(stale.stderr.starts_with("warning: "), "{}", stale.stderr);
 }
 
 #[test]

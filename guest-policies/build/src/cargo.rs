@@ -27,6 +27,8 @@ const PROFILE: [&str; 7] = [
 pub(crate) struct Module {
     /// Name of its package.
     pub(crate) package: String,
+    /// Version of its package.
+    pub(crate) version: String,
     /// Where cargo left it; another build may replace it.
     pub(crate) path: PathBuf,
     /// The module.
@@ -51,9 +53,10 @@ pub(crate) fn compile(package: &Path, compiler: &Path, directory: &Path) -> Resu
     command.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
     command.env("RUSTC", compiler).env("CARGO_ENCODED_RUSTFLAGS", shorten_paths().join("\u{1f}"));
     let built = run(&mut command, package)?;
-    let (name, path) = module_of(&built.stdout, package).ok_or_else(|| Error::NoModule { package: package.into() })?;
+    let (name, version, path) =
+        module_of(&built.stdout, package).ok_or_else(|| Error::NoModule { package: package.into() })?;
     let code = fs::read(&path).map_err(Error::file("read", &path))?;
-    Ok(Module { package: name, path, code })
+    Ok(Module { package: name, version, path, code })
 }
 
 /// Cargo knows a compiler by its version, and does not notice that guest-policies/toolchain.sh has made its standard
@@ -147,7 +150,7 @@ fn run(command: &mut Command, package: &Path) -> Result<Output, Error> {
 }
 
 /// The package's name and the module, from the messages that cargo prints as JSON, one a line.
-fn module_of(messages: &[u8], package: &Path) -> Option<(String, PathBuf)> {
+fn module_of(messages: &[u8], package: &Path) -> Option<(String, String, PathBuf)> {
     let manifest = package.join("Cargo.toml");
     let artifact = messages
         .split(|byte| *byte == b'\n')
@@ -162,11 +165,11 @@ fn module_of(messages: &[u8], package: &Path) -> Option<(String, PathBuf)> {
     // A package ID ends in `#name@version`, or `#version` where the directory has the package's name.
     let id = artifact["package_id"].as_str()?;
     let (before, fragment) = id.rsplit_once('#')?;
-    let name = match fragment.split_once('@') {
-        Some((name, _)) => name,
-        None => before.rsplit('/').next()?,
+    let (name, version) = match fragment.split_once('@') {
+        Some(both) => both,
+        None => (before.rsplit('/').next()?, fragment),
     };
-    Some((name.to_owned(), path.into()))
+    Some((name.to_owned(), version.to_owned(), path.into()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wasm_encoder::{ComponentSection as _, CustomSection};
+
 /// What policies are compiled for. No WASI: a policy imports nothing but `log`.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -120,7 +122,9 @@ pub fn build_in(package_dir: &Path, places: &Places) -> Result<PathBuf, Error> {
     // Cargo runs in the package.
     let work = std::path::absolute(work).map_err(Error::file("find", work))?;
     let module = cargo::compile(&package, &compiler, &work)?;
-    let component = componentize(&module.code).map_err(|why| Error::Component { module: module.path.clone(), why })?;
+    let mut component =
+        componentize(&module.code).map_err(|why| Error::Component { module: module.path.clone(), why })?;
+    carry_version(&module.version, &mut component);
     let path = out.join(format!("{}.wasm", module.package));
     write(&path, &component)?;
     Ok(path)
@@ -160,6 +164,11 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
         .module(module)
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(words)
+}
+
+/// Adds the version where registries and `wasm-tools metadata` look for it: who only has the file can tell it, too.
+fn carry_version(version: &str, component: &mut Vec<u8>) {
+    CustomSection { name: "version".into(), data: version.as_bytes().into() }.append_to_component(component);
 }
 
 /// Writes a file in one step, so that nobody reads half of it, and only if it changes.

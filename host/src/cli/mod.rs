@@ -52,10 +52,19 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("rolewright: {error:#}");
+            eprintln!("rolewright: {}", told(&error));
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// An error with its causes. Some tell their cause themselves; nothing is said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        so_far if so_far.contains(&cause) => told,
+        so_far => format!("{so_far}: {cause}"),
+    })
 }
 
 /// The exit code of a judged plan, as far as the judgement goes.

@@ -51,6 +51,16 @@ pub enum Mode {
     Warn,
 }
 
+impl Mode {
+    /// As a chain document writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Warn => "warn",
+        }
+    }
+}
+
 /// Which servers a module is for. All that is given must fit; nothing given: every server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

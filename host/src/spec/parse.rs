@@ -12,9 +12,7 @@ use super::names::{list, nearest};
 use super::user::User;
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{
-    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Spec,
-};
+use crate::model::{Attributes, Credential, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Spec};
 use crate::secret::SecretRef;
 
 /// More problems than anyone reads; the rest is counted.
@@ -278,8 +276,8 @@ fn spec(users: &[User<'_>]) -> Spec {
 
 fn role(user: &User<'_>) -> Role {
     let mut role = Role::new(&user.name, Mode::Authoritative, Attributes::USER);
-    role.connection_limit = Some(user.attributes.connection_limit.unwrap_or(Limit::Unlimited));
-    role.valid_until = Some(user.attributes.valid_until.unwrap_or(Expiry::Never));
+    role.connection_limit = user.attributes.connection_limit;
+    role.valid_until = user.attributes.valid_until;
     role.comment.clone_from(&user.attributes.comment);
     role.labels.clone_from(&user.attributes.labels);
     role.memberships = user.roles.iter().map(|(name, _)| Membership::plain(name)).collect();

@@ -109,7 +109,7 @@ fn a_user_has_the_labels_the_end_the_limit_and_the_comment_that_it_declares() {
     assert_eq!(a.comment.as_deref(), Some("it's"));
 
     let b = &parsed.spec.roles["b"];
-    assert_eq!((b.valid_until, b.connection_limit), (Some(Expiry::Never), Some(Limit::Unlimited)));
+    assert_eq!((b.valid_until, b.connection_limit), (None, None), "what is not declared is left to the host");
     assert_eq!((&b.comment, b.labels.len()), (&None, 0), "what is not said is as it always was");
 }
 

@@ -86,7 +86,7 @@ pub struct TestArgs {
 /// `rolewright policy check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// A WebAssembly component
+    /// A WebAssembly component; or a chain document, of which every module is loaded
     pub file: PathBuf,
     /// Its settings, in YAML or JSON
     #[arg(long, value_name = "FILE")]
@@ -119,13 +119,6 @@ pub struct BenchArgs {
     /// Keep compiled modules there and take them from there, as the controller does [default: compile anew]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-}
-
-impl BenchArgs {
-    /// Whether the file is a chain document.
-    pub fn is_chain(&self) -> bool {
-        self.file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-    }
 }
 
 /// `rolewright policy run`.

@@ -1,5 +1,5 @@
 //! `rolewright policy check`: the conformance suite, one line for each check, and what to do where one
-//! fails.
+//! fails; of a chain document, whether it can be taken into use.
 
 use std::fmt::Write as _;
 
@@ -9,9 +9,13 @@ use super::super::args::{CheckArgs, TextFormat};
 use super::super::{FAILED, print};
 use super::wasi;
 use crate::policy::kit::{self, Check, Depth, Given, Outcome};
+use crate::policy::{Chain, ModuleInfo};
 use crate::printable;
 
 pub(super) fn check(arguments: &CheckArgs) -> anyhow::Result<u8> {
+    if super::is_chain(&arguments.file) {
+        return chain(arguments);
+    }
     let settings = super::settings(arguments.settings.as_deref())?;
     let runtime = super::runtime()?;
     let standard = super::standard(&runtime)?;
@@ -22,6 +26,46 @@ pub(super) fn check(arguments: &CheckArgs) -> anyhow::Result<u8> {
         TextFormat::Json => json_text(&checks)?,
     })?;
     Ok(if failures(&checks) > 0 { FAILED } else { 0 })
+}
+
+/// A chain document is good if it can be taken into use; what its modules are worth, each one's check says.
+fn chain(arguments: &CheckArgs) -> anyhow::Result<u8> {
+    let chain = Chain::load(&super::runtime()?, Some(&arguments.file))?;
+    print(&match arguments.format {
+        TextFormat::Text => {
+            let mut text = format!("{:<20} {:<9} {:<8} {:<26} {}\n", "policy", "version", "mode", "stages", "sha256");
+            for module in chain.modules() {
+                let stages: Vec<&str> = module.stages.iter().map(|stage| stage.as_str()).collect();
+                // Writing to a String does not fail.
+                let _ = writeln!(
+                    text,
+                    "{:<20} {:<9} {:<8} {:<26} {}",
+                    printable::line(&module.name).to_string(),
+                    printable::line(&module.version).to_string(),
+                    module.mode.as_str(),
+                    stages.join(", "),
+                    module.sha256
+                );
+            }
+            text + "every module fits the contract and accepts its settings\n"
+        }
+        TextFormat::Json => {
+            let module = |module: &ModuleInfo| {
+                let stages: Vec<&str> = module.stages.iter().map(|stage| stage.as_str()).collect();
+                json!({
+                    "name": module.name,
+                    "version": module.version,
+                    "mode": module.mode.as_str(),
+                    "stages": stages,
+                    "sha256": module.sha256,
+                })
+            };
+            let modules: Vec<Value> = chain.modules().map(module).collect();
+            let document = json!({ "chain": chain.digest(), "policies": modules });
+            printable::json(serde_json::to_string_pretty(&document)?) + "\n"
+        }
+    })?;
+    Ok(0)
 }
 
 pub(super) fn failures(checks: &[Check]) -> usize {

@@ -55,6 +55,11 @@ fn settings(file: Option<&Path>) -> anyhow::Result<serde_json::Value> {
     Ok(file.map(kit::settings).transpose()?.unwrap_or_default())
 }
 
+/// Whether a file is a chain document, and not a module.
+fn is_chain(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
 fn wasi(stub: bool) -> Wasi {
     if stub { Wasi::Stub } else { Wasi::None }
 }

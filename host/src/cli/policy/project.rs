@@ -32,6 +32,33 @@ pub(super) fn name(directory: &Path, marker: &str) -> anyhow::Result<String> {
     name.with_context(|| format!("{} gives the package no name", file.display()))
 }
 
+/// A source of the project that was written after its module was built.
+pub(super) fn newer_source(module: &Path) -> Option<PathBuf> {
+    const SOURCES: [&str; 7] = ["rs", "js", "py", "go", "wit", "json", "toml"];
+    // What is fetched or made, and what only the kit reads.
+    const OTHERS: [&str; 8] = [DIST, "fixtures", "target", "node_modules", "vendor", "build", ".venv", "__pycache__"];
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let built = changed(module)?;
+    // The project is where its `dist` is.
+    let mut open = vec![module.parent()?.parent()?.to_owned()];
+    while let Some(directory) = open.pop() {
+        for path in fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if OTHERS.contains(&&*name) || name.starts_with('.') || name.contains("lock") {
+                continue;
+            }
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|it| SOURCES.contains(&&*it.to_string_lossy()))
+                && changed(&path)? > built
+            {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
 /// The module to ask about the fixtures in a directory: the one that is given, or what was built of
 /// the project that the directory is, or lies in.
 ///

@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use similar::TextDiff;
 
 use super::super::args::TestArgs;
-use super::super::{FAILED, print};
+use super::super::{FAILED, print, told};
 use super::{amount, document, mebibytes, milliseconds, project, wasi};
 use crate::policy::kit::{self, Answers, Case, Cost, EXPECTED, Subject};
-use crate::policy::{Chain, Runtime};
+use crate::policy::{Chain, Failure, Runtime};
 use crate::printable;
 
 const RED: &str = "\x1b[31m";
@@ -57,6 +57,14 @@ pub(super) fn test(arguments: &TestArgs) -> anyhow::Result<u8> {
     for (directory, cases) in chosen {
         let module = project::module(directory, arguments.module.as_deref())?;
         print(&format!("{}  {}\n", directory.display(), colour(paint, DIM, &module.display().to_string())))?;
+        if arguments.module.is_none()
+            && let Some(source) = project::newer_source(&module)
+        {
+            let (source, module) = (source.display(), module.display());
+            eprintln!(
+                "warning: {source} is newer than {module}: run `rolewright policy build` to test what it says now"
+            );
+        }
         for path in cases {
             let (name, outcome, cost) = one(&runtime, &standard, &module, &path, arguments);
             totals.count(&outcome, cost);
@@ -90,7 +98,7 @@ fn one(
     let name = kit::name_of(path);
     let mut cost = Cost::default();
     let outcome = compare(runtime, standard, module, path, arguments, &mut cost);
-    (name, outcome.unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"))), cost)
+    (name, outcome.unwrap_or_else(|error| Outcome::Failed(told(&error))), cost)
 }
 
 fn compare(
@@ -117,6 +125,9 @@ fn compare(
         return Ok(if arguments.bless { Outcome::Unchanged } else { Outcome::Ok });
     }
     if arguments.bless {
+        if let Some(crash) = crash(&answers) {
+            anyhow::bail!("nothing is written: {crash}, and a crash is nothing to expect");
+        }
         let text = heading(expected.as_deref()) + &now;
         fs::write(&file, text).with_context(|| format!("{} can't be written", file.display()))?;
         return Ok(Outcome::Blessed);
@@ -125,6 +136,20 @@ fn compare(
         Some(expected) => difference(&expected, &now),
         None => format!("there is no {EXPECTED}; --bless writes what it answers now:\n{now}"),
     }))
+}
+
+/// The first stage that gave no answer for which the policy is to blame. That it refuses to do its work, in its own
+/// words, may well be what is expected.
+fn crash(answers: &Answers) -> Option<String> {
+    let failed = [
+        answers.validate.as_ref().and_then(|called| called.answer.as_ref().err()),
+        answers.transform.as_ref().and_then(|called| called.answer.as_ref().err()),
+        answers.validate_again.as_ref().and_then(|called| called.answer.as_ref().err()),
+        answers.plan.as_ref().and_then(|called| called.answer.as_ref().err()),
+        answers.review.as_ref().and_then(|called| called.answer.as_ref().err()),
+    ];
+    let crash = failed.into_iter().flatten().find(|error| !matches!(error.kind, Failure::Refused(_)))?;
+    Some(format!("in {} {}", crash.stage, crash.kind))
 }
 
 /// However it is quoted and indented: an expectation may be written by hand.
