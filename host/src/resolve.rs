@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, is_predefined};
 use crate::model::{
-    Attributes, Expiry, Finding, Limit, Mode, Object, Privileges, Role, SecretState, Severity, Spec, Standing,
+    Attributes, Expiry, Finding, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
+    Standing,
 };
 
 /// So many grantees of one database are worth a word.
@@ -200,6 +201,9 @@ fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTree
                 );
             }
         }
+        if !catalog.server.has_membership_options() {
+            findings.extend(role.memberships.iter().filter_map(|edge| unknown_options(role, edge, catalog)));
+        }
         if findings.len() > before {
             skipped.insert(role.name.clone());
         }
@@ -228,6 +232,29 @@ fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTree
     }
 }
 
+/// Before PostgreSQL 16, whether a member inherits is its own INHERIT for all its roles, and whoever is a
+/// member may SET ROLE.
+fn unknown_options(role: &Role, edge: &Membership, catalog: &Catalog) -> Option<Finding> {
+    let asks = if !edge.set {
+        "no SET"
+    } else if edge.inherit && !role.attributes.contains(Attributes::INHERIT) {
+        "INHERIT, which the member itself has not"
+    } else if !edge.inherit && role.attributes.contains(Attributes::INHERIT) {
+        "no INHERIT, which the member itself has"
+    } else {
+        return None;
+    };
+    let (name, version) = (&role.name, catalog.server.version / 10_000);
+    let message = format!(
+        "{name:?} is left as it is: its membership in {:?} asks for {asks}; PostgreSQL {version} has no such option",
+        edge.role
+    );
+    Some(
+        Finding::new(Severity::Error, "membership-options", &role.path, message)
+            .help("leave `inherit` and `set` out of the membership, or move to PostgreSQL 16 or later"),
+    )
+}
+
 fn no_password(role: &Role) -> Finding {
     let (secret, key, state) = match &role.credential {
         Some(credential) => (credential.secret.as_str(), credential.key.as_str(), credential.state),
@@ -248,9 +275,9 @@ fn no_password(role: &Role) -> Finding {
 }
 
 fn protected(role: &Role) -> Finding {
-    let message = format!("{:?} is a protected role and cannot be managed as a user", role.name);
+    let message = format!("{:?} is a protected role and cannot be managed", role.name);
     Finding::new(Severity::Error, "protected-role", &role.path, message).help(
-        "take it out of `users`; protected are the bootstrap superuser, pg_* roles, the controller's own role, and \
+        "take it out of users.yaml; protected are the bootstrap superuser, pg_* roles, the controller's own role, and \
          PROTECTED_ROLES",
     )
 }
@@ -273,6 +300,8 @@ fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sy
     let mut role = complete(declared.clone());
     // An owner holds everything on the database by being the owner.
     role.grants.retain(|grant| !owns(&role.name, &grant.on, catalog));
+    // Nobody says whether a group role has a password: what is there stays, and CREATE ROLE gives none.
+    role.has_password = role.has_password.or(found.map_or(Some(false), |found| found.has_password));
     if let Some(found) = found {
         role.comment = role.comment.or_else(|| found.comment.clone());
         role.settings.clone_from(&found.settings);
@@ -424,7 +453,7 @@ fn in_use(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Credential, Database, Grant, Membership};
+    use crate::model::{Credential, Database, Grant};
 
     fn catalog(roles: &[Role]) -> Catalog {
         let mut catalog = Catalog::default();

@@ -11,6 +11,7 @@ mod deletions_budget;
 mod drift;
 mod dry_run;
 mod fallback;
+mod group_roles;
 mod harness;
 mod hostile_modules;
 mod hostile_names;

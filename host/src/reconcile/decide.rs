@@ -144,7 +144,7 @@ impl Reconciler {
         }
 
         let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
-        let users_declared = spec.roles.values().filter(|role| role.mode != Mode::Present).count();
+        let users_declared = spec.roles.values().filter(|role| kind_of(role) == Kind::User).count();
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
@@ -301,9 +301,9 @@ fn locate(observation: &Observation, findings: Vec<Finding>) -> Vec<Diagnostic> 
     located
 }
 
-/// Whether a role stands for a user of the document.
+/// Whether a role stands for a user of the document, or for a group role that is declared or named there.
 pub(super) fn kind_of(role: &Role) -> Kind {
-    if role.mode == Mode::Present { Kind::Group } else { Kind::User }
+    if role.mode == Mode::Present || !role.is_user() { Kind::Group } else { Kind::User }
 }
 
 /// The version of the Secret whose password the role has after the plan.

@@ -94,10 +94,26 @@ fn found(number: usize) -> impl Strategy<Value = Role> {
 fn declared(number: usize) -> impl Strategy<Value = Role> {
     let groups: Vec<usize> = (0..number).collect();
     let most = groups.len();
-    (subsequence(groups, 0..=most), grants(), prop::option::of(any::<bool>()), any::<bool>()).prop_map(
-        move |(groups, grants, secret, user)| {
-            if !user {
+    let flags = subsequence(vec![Attributes::CREATEDB, Attributes::INHERIT], 0..=2);
+    let options = prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), most);
+    let word = prop::sample::select(vec!["named", "user", "user", "role"]);
+    (subsequence(groups, 0..=most), options, grants(), prop::option::of(any::<bool>()), word, flags).prop_map(
+        move |(groups, options, grants, secret, word, flags)| {
+            if word == "named" {
                 return Role::new(NAMES[number], Mode::Present, Attributes::GROUP);
+            }
+            let login = if word == "user" { Attributes::LOGIN } else { Attributes::empty() };
+            let attributes = flags.into_iter().fold(login, |all, flag| all | flag);
+            let membership = |(group, (admin, inherit, set)): (usize, (bool, bool, bool))| Membership {
+                admin,
+                inherit,
+                // One without any option is refused where it is read.
+                set: set || !(admin || inherit),
+                ..Membership::plain(NAMES[group])
+            };
+            let memberships = groups.into_iter().zip(options).map(membership).collect();
+            if word == "role" {
+                return Role { memberships, grants, ..Role::new(NAMES[number], Mode::Authoritative, attributes) };
             }
             let credential = secret.map(|present| Credential {
                 secret: "s".into(),
@@ -110,13 +126,13 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
                 in_sync: None,
             });
             Role {
-                memberships: groups.into_iter().map(|group| Membership::plain(NAMES[group])).collect(),
+                memberships,
                 grants,
                 has_password: Some(credential.is_some()),
                 credential,
                 connection_limit: Some(Limit::Unlimited),
                 valid_until: Some(Expiry::Never),
-                ..Role::new(NAMES[number], Mode::Authoritative, Attributes::USER)
+                ..Role::new(NAMES[number], Mode::Authoritative, attributes)
             }
         },
     )

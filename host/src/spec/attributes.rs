@@ -1,5 +1,6 @@
-//! What a user may say of itself beyond name, access and password: labels, an end, a limit of
-//! sessions, a comment. Each is optional, and absent means what it always meant.
+//! What a user or a group role may say of itself beyond name, access and password: labels, an end, a
+//! limit of sessions, a comment, and the attributes of PostgreSQL. Each is optional, and absent means
+//! what it always meant.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use time::{Date, OffsetDateTime};
 
 use super::parse::Reader;
 use super::yaml::{self, Entry, Kind, Node, Problem};
-use crate::model::{Expiry, Limit};
+use crate::model::{self, Expiry, Limit};
 
 /// Bytes of a label's key and of its value, as Kubernetes has them.
 const MAX_LABEL: usize = 63;
@@ -23,11 +24,34 @@ pub(super) struct Attributes {
     pub(super) valid_until: Option<Expiry>,
     pub(super) connection_limit: Option<Limit>,
     pub(super) comment: Option<String>,
+    /// Those that are switched on, and those that are switched off: INHERIT is on unless it is.
+    pub(super) on: model::Attributes,
+    pub(super) off: model::Attributes,
 }
+
+/// Attributes by their keys. LOGIN has none: whoever logs in is one of the `users`.
+pub(super) const FLAGS: [(&str, model::Attributes); 6] = [
+    ("superuser", model::Attributes::SUPERUSER),
+    ("createdb", model::Attributes::CREATEDB),
+    ("createrole", model::Attributes::CREATEROLE),
+    ("inherit", model::Attributes::INHERIT),
+    ("replication", model::Attributes::REPLICATION),
+    ("bypassrls", model::Attributes::BYPASSRLS),
+];
 
 impl Reader {
     pub(super) fn attributes(&mut self, user: &Node, path: &str, who: &str) -> Attributes {
+        let (mut on, mut off) = (model::Attributes::empty(), model::Attributes::empty());
+        for (key, flag) in FLAGS {
+            match self.flag(user, key, path, who) {
+                Some(true) => on |= flag,
+                Some(false) => off |= flag,
+                None => {}
+            }
+        }
         Attributes {
+            on,
+            off,
             labels: user
                 .get("labels")
                 .map(|node| self.labels(node, &format!("{path}/labels"), who))
@@ -40,6 +64,16 @@ impl Reader {
                 .and_then(|node| self.connection_limit(node, &format!("{path}/connection_limit"), who)),
             comment: user.get("comment").and_then(|node| self.comment(node, &format!("{path}/comment"), who)),
         }
+    }
+
+    /// `true` or `false`; `None` where nothing is said, or something else.
+    pub(super) fn flag(&mut self, node: &Node, key: &str, path: &str, who: &str) -> Option<bool> {
+        let value = node.get(key)?;
+        let said = value.boolean();
+        if said.is_none() {
+            self.wrong_type(value, &format!("{path}/{key}"), &format!("`{key}` of {who}"), "true or false");
+        }
+        said
     }
 
     fn labels(&mut self, node: &Node, path: &str, who: &str) -> BTreeMap<String, String> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::diagnostics::Diagnostic;
 use super::locations::{Document, Locations};
 use super::names::{list, nearest};
-use super::user::User;
+use super::user::{Edge, List, User};
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
 use crate::model::{Attributes, Credential, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Spec};
@@ -18,12 +18,12 @@ use crate::secret::SecretRef;
 /// More problems than anyone reads; the rest is counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-const TOP_KEYS: [&str; 1] = ["users"];
+const TOP_KEYS: [&str; 2] = ["users", "roles"];
 
 /// What a good users.yaml says.
 #[derive(Debug, Clone)]
 pub struct Parsed {
-    /// Declared users and the group roles that they name. Each credential is still `Missing`: the
+    /// Declared users and group roles, and the group roles that they name. Each credential is still `Missing`: the
     /// source knows better.
     pub spec: Spec,
     /// The users as they were written, by name.
@@ -79,15 +79,16 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
         }
     };
     let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
-    let users = reader.document(&stream.documents);
-    reader.across(&users);
+    let declared = reader.document(&stream.documents);
+    reader.across(&declared);
 
     locations.hide(reader.hidden);
     if !reader.problems.is_empty() {
         return Err(explain(&locations, reader.problems));
     }
-    let spec = spec(&users);
-    let users = users.into_iter().map(|user| (user.name.clone(), user.declared())).collect();
+    let spec = spec(&declared);
+    let users = declared.into_iter().filter(|it| it.list == List::Users);
+    let users = users.map(|user| (user.name.clone(), user.declared())).collect();
     drop(stream);
     Ok(Parsed { spec, users, locations })
 }
@@ -153,10 +154,8 @@ impl Reader {
             self.report(problem.help(NEVER));
             return Vec::new();
         };
-        match &users.kind {
-            Kind::Sequence(items) => {
-                items.iter().enumerate().filter_map(|(index, item)| self.user(item, index)).collect()
-            }
+        let mut declared: Vec<User<'a>> = match &users.kind {
+            Kind::Sequence(items) => self.entries(items, List::Users),
             Kind::Null => {
                 let problem = Problem::new(users.range(), "empty-spec", "/users".to_owned(), "`users` is null");
                 self.report(problem.help(NEVER));
@@ -167,7 +166,20 @@ impl Reader {
                 self.wrong_type(users, "/users", "`users`", "a list of users");
                 Vec::new()
             }
+        };
+        match top.get("roles").map(|roles| (roles, &roles.kind)) {
+            None => {}
+            Some((_, Kind::Sequence(items))) => declared.extend(self.entries(items, List::Roles)),
+            Some((roles, _)) => {
+                self.hidden.push(roles.range());
+                self.wrong_type(roles, "/roles", "`roles`", "a list of group roles, or left out");
+            }
         }
+        declared
+    }
+
+    fn entries<'a>(&mut self, items: &'a [Node], list: List) -> Vec<User<'a>> {
+        items.iter().enumerate().filter_map(|(index, item)| self.user(item, list, index)).collect()
     }
 
     /// What no user can know alone: names and Secrets taken twice, and circles of memberships.
@@ -176,8 +188,13 @@ impl Reader {
         let mut secrets: BTreeMap<&SecretRef, &User<'_>> = BTreeMap::new();
         for user in users {
             if let Some(first) = names.get(user.name.as_str()) {
-                let message = format!("user {:?} is declared twice", user.name);
-                let problem = Problem::new(user.name_at.clone(), "duplicate-user", user.path("/username"), message);
+                let message = match (first.list, user.list) {
+                    (List::Users, List::Roles) => format!("{:?} is declared as a user already", user.name),
+                    _ => format!("{} is declared twice", user.who()),
+                };
+                let path = user.path(&format!("/{}", user.list.words().1));
+                let code = if user.list == List::Users { "duplicate-user" } else { "duplicate-role" };
+                let problem = Problem::new(user.name_at.clone(), code, path, message);
                 self.report(problem.help("keep one of them").first(first.name_at.start));
                 continue;
             }
@@ -198,8 +215,8 @@ impl Reader {
         self.circles(&names);
     }
 
-    /// PostgreSQL refuses memberships that lead back to where they began. Group roles have no
-    /// memberships here, so only users can form a circle. Iterative: a chain can be long.
+    /// PostgreSQL refuses memberships that lead back to where they began. A role that is only named has
+    /// none, so only what is declared can form a circle. Iterative: a chain can be long.
     fn circles(&mut self, users: &BTreeMap<&str, &User<'_>>) {
         let mut done: BTreeSet<&str> = BTreeSet::new();
         for start in users.keys() {
@@ -207,24 +224,23 @@ impl Reader {
             let mut on_trail: BTreeSet<&str> = BTreeSet::from([*start]);
             while let Some((name, next)) = trail.last_mut() {
                 let user = users.get(name).filter(|_| !done.contains(name));
-                let Some((role, index)) = user.and_then(|user| user.roles.get(*next)) else {
+                let Some(edge) = user.and_then(|user| user.roles.get(*next)) else {
                     done.insert(name);
                     on_trail.remove(name);
                     trail.pop();
                     continue;
                 };
                 *next += 1;
-                let (member, role) = (*name, role.as_str());
+                let (member, role) = (*name, edge.role.as_str());
                 if role == member {
                     // Already reported with the user itself.
                 } else if on_trail.contains(role) {
                     let message =
                         format!("{member:?} is a member of {role:?}, which is in turn a member of {member:?}");
                     if let Some(user) = users.get(member) {
-                        let path = user.path(&format!("/roles/{index}"));
-                        let at = user.role_at.get(*next - 1).cloned().unwrap_or_default();
+                        let path = user.path(&format!("/roles/{}", edge.index));
                         let help = "PostgreSQL allows no circle of memberships; break it at one place";
-                        self.report(Problem::new(at, "membership-circle", path, message).help(help));
+                        self.report(Problem::new(edge.at.clone(), "membership-circle", path, message).help(help));
                     }
                 } else if users.contains_key(role) && !done.contains(role) {
                     on_trail.insert(role);
@@ -255,19 +271,19 @@ impl Reader {
     }
 }
 
-/// The spec of users that have been found good.
-fn spec(users: &[User<'_>]) -> Spec {
+/// The spec of what has been found good.
+fn spec(declared: &[User<'_>]) -> Spec {
     let mut spec = Spec::default();
-    for user in users {
+    for user in declared {
         spec.roles.insert(user.name.clone(), role(user));
     }
-    for user in users {
-        for (name, index) in &user.roles {
+    for user in declared {
+        for edge in &user.roles {
             // Predefined roles are PostgreSQL's own: one can be a member of them, no more.
-            if !is_predefined(name) && !spec.roles.contains_key(name) {
-                let mut group = Role::new(name, Mode::Present, Attributes::GROUP);
-                group.path = user.path(&format!("/roles/{index}"));
-                spec.roles.insert(name.clone(), group);
+            if !is_predefined(&edge.role) && !spec.roles.contains_key(&edge.role) {
+                let mut group = Role::new(&edge.role, Mode::Present, Attributes::GROUP);
+                group.path = user.path(&format!("/roles/{}", edge.index));
+                spec.roles.insert(edge.role.clone(), group);
             }
         }
     }
@@ -275,16 +291,19 @@ fn spec(users: &[User<'_>]) -> Spec {
 }
 
 fn role(user: &User<'_>) -> Role {
-    let mut role = Role::new(&user.name, Mode::Authoritative, Attributes::USER);
+    let usual = if user.list == List::Users { Attributes::USER } else { Attributes::GROUP };
+    let attributes = (usual | user.attributes.on) - user.attributes.off;
+    let mut role = Role::new(&user.name, Mode::Authoritative, attributes);
     role.connection_limit = user.attributes.connection_limit;
     role.valid_until = user.attributes.valid_until;
     role.comment.clone_from(&user.attributes.comment);
     role.labels.clone_from(&user.attributes.labels);
-    role.memberships = user.roles.iter().map(|(name, _)| Membership::plain(name)).collect();
+    role.memberships = user.roles.iter().map(|edge| membership(edge, attributes)).collect();
     role.memberships.sort();
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
     role.grants.sort();
-    role.has_password = Some(user.secret.is_some());
+    // Of a role that cannot log in nobody says whether it has a password, and it does not matter.
+    role.has_password = (user.list == List::Users).then_some(user.secret.is_some());
     role.credential = user.secret.as_ref().map(|secret| Credential {
         secret: secret.reference.name.clone(),
         key: secret.reference.key.clone(),
@@ -297,6 +316,11 @@ fn role(user: &User<'_>) -> Role {
     });
     role.path = user.path("");
     role
+}
+
+fn membership(edge: &Edge, member: Attributes) -> Membership {
+    let inherit = edge.inherit.unwrap_or(member.contains(Attributes::INHERIT));
+    Membership { admin: edge.admin, inherit, set: edge.set, ..Membership::plain(&edge.role) }
 }
 
 fn grant(database: &str, privileges: Privileges) -> Grant {

@@ -90,6 +90,56 @@ fn words_that_other_yaml_versions_read_as_booleans_are_names() {
 }
 
 #[test]
+fn a_group_role_is_declared_with_attributes_and_memberships_with_options() {
+    let parsed = good(
+        "users: [{username: alice, password: none, createdb: true, inherit: false, roles: [analyst]}]\n\
+         roles:\n- name: analyst\n  databases: [a]\n  privileges: [TEMP]\n  bypassrls: true\n  comment: c\n  labels: {team: x}\n  \
+         roles: [pg_monitor, {role: other, admin: true, inherit: false}, {role: third, set: false}]\n",
+    );
+    let analyst = &parsed.spec.roles["analyst"];
+    assert_eq!((analyst.mode, analyst.path.as_str()), (Mode::Authoritative, "/roles/0"));
+    assert_eq!(analyst.attributes, Attributes::INHERIT | Attributes::BYPASSRLS);
+    assert_eq!((analyst.has_password, &analyst.credential, analyst.comment.as_deref()), (None, &None, Some("c")));
+    let edges: Vec<_> =
+        analyst.memberships.iter().map(|edge| (edge.role.as_str(), edge.admin, edge.inherit, edge.set)).collect();
+    let expected = [("other", true, false, true), ("pg_monitor", false, true, true), ("third", false, true, false)];
+    assert_eq!(edges, expected);
+    assert_eq!(analyst.grants[0].privileges, Privileges::CONNECT | Privileges::TEMPORARY);
+    // What it names is there; what is declared is not only named.
+    assert_eq!(
+        (parsed.spec.roles["other"].mode, parsed.spec.roles["other"].path.as_str()),
+        (Mode::Present, "/roles/0/roles/1")
+    );
+    let alice = &parsed.spec.roles["alice"];
+    assert_eq!(alice.attributes, Attributes::LOGIN | Attributes::CREATEDB);
+    assert!(!alice.memberships[0].inherit, "who does not inherit does not by way of a membership");
+    assert_eq!(parsed.users.keys().collect::<Vec<_>>(), ["alice"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_group_role_is_told_with_its_place() {
+    let wrong = |roles: &str| brief(&format!("users: [{{username: alice, password: none}}]\nroles: {roles}\n"));
+    for (roles, problem) in [
+        ("[{name: alice}]", "duplicate-role /roles/0/name"),
+        ("[{name: a}, {name: a}]", "duplicate-role /roles/1/name"),
+        ("[{username: a}]", "missing-key /roles/0"),
+        ("[{name: pg_a}]", "reserved-name /roles/0/name"),
+        ("[{name: a, password: geheim}]", "unknown-key /roles/0/password"),
+        ("[{name: a, createdb: yes}]", "wrong-type /roles/0/createdb"),
+        ("[{name: a, roles: [a]}]", "self-membership /roles/0/roles/0"),
+        ("[{name: a, roles: [{admin: true}]}]", "missing-key /roles/0/roles/0"),
+        ("[{name: a, roles: [b, {role: b}]}]", "duplicate-role /roles/0/roles/1"),
+        ("[{name: a, roles: [{role: b, grant: true}]}]", "unknown-key /roles/0/roles/0/grant"),
+        ("[{name: a, roles: [{role: b, inherit: false, set: false}]}]", "useless-membership /roles/0/roles/0"),
+        ("[{name: a, roles: [b]}, {name: b, roles: [a]}]", "membership-circle /roles/1/roles/0"),
+        ("{name: a}", "wrong-type /roles"),
+    ] {
+        let told = wrong(roles);
+        assert!(told.lines().any(|line| line.ends_with(problem)), "{roles}: {told}");
+    }
+}
+
+#[test]
 fn a_secret_can_be_named() {
     let parsed = good("users: [{username: A_b, secret: {name: x}}, {username: B, secret: {name: x, key: P.w_2}}]");
     let secrets: Vec<String> = parsed.secrets().iter().map(ToString::to_string).collect();
@@ -176,7 +226,7 @@ fn every_mistake_is_located() {
         ("users: alice", "1:8 wrong-type /users"),
         ("users: {alice: {}}", "1:8 wrong-type /users"),
         ("users: []\n---\nusers: []\n", "3:1 several-documents "),
-        ("users: []\nroles: []\n", "2:1 unknown-key /roles"),
+        ("users: []\ngroups: []\n", "2:1 unknown-key /groups"),
         ("users: []\nusers: []\n", "2:1 duplicate-key /users"),
         ("users: [\n", "1:8 yaml-syntax "),
         ("users:\n\t- a\n", "2:2 yaml-syntax "),
@@ -299,13 +349,13 @@ fn all_problems_are_told_in_the_order_of_the_file() {
       |
     2 |   - usrename: …   #…
       |     ^^^^^^^^
-      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
+      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:3:5: error[unknown-key]: this user has an unknown key "rolse"
       |
     3 |     rolse: …
       |     ^^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
+      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:5:16: error[unquoted-name]: role name must be text, but YAML reads a number here
       |
@@ -339,7 +389,7 @@ fn a_message_reads_like_a_compilers() {
       |
     5 |     role: …
       |     ^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit` and `comment`
+      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
     "#);
 }
 

@@ -1,5 +1,5 @@
-//! One entry of `users`: its keys, their types, and the names in it. What concerns several users
-//! at once is judged in `parse`.
+//! One entry of `users` or of `roles`: its keys, their types, and the names in it. What concerns
+//! several of them at once is judged in `parse`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::catalog::is_predefined;
 use crate::model::Privileges;
 use crate::secret::SecretRef;
 
-const USER_KEYS: [&str; 11] = [
+const USER_KEYS: [&str; 17] = [
     "username",
     "database",
     "databases",
@@ -26,7 +26,30 @@ const USER_KEYS: [&str; 11] = [
     "valid_until",
     "connection_limit",
     "comment",
+    "superuser",
+    "createdb",
+    "createrole",
+    "inherit",
+    "replication",
+    "bypassrls",
 ];
+/// A role that cannot log in has no password, and so nothing that ends with one.
+const ROLE_KEYS: [&str; 13] = [
+    "name",
+    "database",
+    "databases",
+    "roles",
+    "privileges",
+    "labels",
+    "comment",
+    "superuser",
+    "createdb",
+    "createrole",
+    "inherit",
+    "replication",
+    "bypassrls",
+];
+const MEMBERSHIP_KEYS: [&str; 4] = ["role", "admin", "inherit", "set"];
 const SECRET_KEYS: [&str; 2] = ["name", "key"];
 /// What a privilege on a database may be called.
 const PRIVILEGES: [(&str, Privileges); 4] = [
@@ -36,16 +59,52 @@ const PRIVILEGES: [(&str, Privileges); 4] = [
     ("TEMP", Privileges::TEMPORARY),
 ];
 
-/// A user as read; good if no problem was reported.
+/// Which list of users.yaml something is declared in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// Who may log in.
+    Users,
+    /// Who may not: group roles.
+    Roles,
+}
+
+impl List {
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            List::Users => "users",
+            List::Roles => "roles",
+        }
+    }
+
+    /// What an entry is called, and the key with its name.
+    pub(super) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            List::Users => ("user", "username"),
+            List::Roles => ("role", "name"),
+        }
+    }
+}
+
+/// A membership as written.
+pub(super) struct Edge {
+    pub(super) role: String,
+    /// Its index in the file.
+    pub(super) index: usize,
+    pub(super) at: Range<usize>,
+    pub(super) admin: bool,
+    /// As the member's INHERIT has it, if nothing is said.
+    pub(super) inherit: Option<bool>,
+    pub(super) set: bool,
+}
+
+/// A user or a group role as read; good if no problem was reported.
 pub(super) struct User<'a> {
+    pub(super) list: List,
     index: usize,
     pub(super) name: String,
     pub(super) name_at: Range<usize>,
     pub(super) databases: Vec<String>,
-    /// Each with its index in the file.
-    pub(super) roles: Vec<(String, usize)>,
-    /// Where each of `roles` stands.
-    pub(super) role_at: Vec<Range<usize>>,
+    pub(super) roles: Vec<Edge>,
     /// Beyond CONNECT, on each database.
     pub(super) privileges: Privileges,
     written_privileges: Option<&'a Node>,
@@ -61,16 +120,21 @@ pub(super) struct SecretAt {
 }
 
 impl User<'_> {
-    /// JSON pointer to the user, or to something in it.
+    /// JSON pointer to the entry, or to something in it.
     pub(super) fn path(&self, rest: &str) -> String {
-        format!("/users/{}{rest}", self.index)
+        format!("/{}/{}{rest}", self.list.key(), self.index)
+    }
+
+    /// `user "alice"`.
+    pub(super) fn who(&self) -> String {
+        format!("{} {:?}", self.list.words().0, self.name)
     }
 
     pub(super) fn declared(self) -> DeclaredUser {
         DeclaredUser {
             username: self.name,
             databases: self.databases,
-            roles: self.roles.into_iter().map(|(name, _)| name).collect(),
+            roles: self.roles.into_iter().map(|edge| edge.role).collect(),
             privileges: self.written_privileges.map_or(Value::Null, |node| match &node.kind {
                 Kind::Sequence(items) => items.iter().filter_map(Node::text).map(Value::from).collect(),
                 _ => Value::Null,
@@ -88,31 +152,33 @@ struct Named {
 }
 
 impl Reader {
-    /// Reads one user. Without a usable name there is none; everything else that is wrong is
-    /// reported and left out.
-    pub(super) fn user<'a>(&mut self, node: &'a Node, index: usize) -> Option<User<'a>> {
-        let path = format!("/users/{index}");
+    /// Reads one entry of a list. Without a usable name there is none; everything else that is wrong
+    /// is reported and left out.
+    pub(super) fn user<'a>(&mut self, node: &'a Node, list: List, index: usize) -> Option<User<'a>> {
+        let path = format!("/{}/{index}", list.key());
+        let (word, name_key) = list.words();
         let Kind::Mapping(entries) = &node.kind else {
-            self.wrong_type(node, &path, "a user", "a mapping with the key `username`");
+            self.wrong_type(node, &path, &format!("a {word}"), &format!("a mapping with the key `{name_key}`"));
             return None;
         };
-        let name = self.username(node, &path);
-        let who = name.as_ref().map_or_else(|| "this user".to_owned(), |(name, _)| format!("user {name:?}"));
-        self.unknown_keys(entries, &path, &who, &USER_KEYS);
+        let name = self.own_name(node, list, &path);
+        let who = name.as_ref().map_or_else(|| format!("this {word}"), |(name, _)| format!("{word} {name:?}"));
+        self.unknown_keys(entries, &path, &who, if list == List::Users { &USER_KEYS } else { &ROLE_KEYS });
 
         let databases = self.databases(node, &path, &who);
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
         let attributes = self.attributes(node, &path, &who);
-        let secret = self.credential(node, &path, &who, name.as_ref());
+        // What a role has no key for is refused, and hidden like all that may be a password.
+        let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
         let (name, name_at) = name?;
         Some(User {
+            list,
             index,
             name,
             name_at,
             databases: databases.into_iter().map(|database| database.name).collect(),
-            role_at: roles.iter().map(|role| role.at.clone()).collect(),
-            roles: roles.into_iter().map(|role| (role.name, role.index)).collect(),
+            roles,
             privileges,
             written_privileges: node.get("privileges"),
             secret,
@@ -120,16 +186,17 @@ impl Reader {
         })
     }
 
-    fn username(&mut self, user: &Node, path: &str) -> Option<(String, Range<usize>)> {
-        let Some(node) = user.get("username") else {
-            let at = user.start..user.start;
-            self.report(Problem::new(at, "missing-key", path.to_owned(), "a user without `username`"));
+    fn own_name(&mut self, entry: &Node, list: List, path: &str) -> Option<(String, Range<usize>)> {
+        let (word, key) = list.words();
+        let Some(node) = entry.get(key) else {
+            let at = entry.start..entry.start;
+            self.report(Problem::new(at, "missing-key", path.to_owned(), format!("a {word} without `{key}`")));
             return None;
         };
-        let path = format!("{path}/username");
-        let name = self.name(node, &path, "username")?;
+        let path = format!("{path}/{key}");
+        let name = self.name(node, &path, if list == List::Users { key } else { "role name" })?;
         if is_predefined(&name) || is_reserved(&name) {
-            let message = format!("no user can be called {name:?}: PostgreSQL keeps this name to itself");
+            let message = format!("no {word} can be called {name:?}: PostgreSQL keeps this name to itself");
             let help = "names that begin with `pg_`, `public` and `none` are reserved";
             self.report(Problem::new(node.range(), "reserved-name", path, message).help(help));
         }
@@ -150,7 +217,7 @@ impl Reader {
     pub(super) fn words<'a>(&mut self, node: &'a Node, path: &str, what: &str) -> Option<&'a str> {
         match &node.kind {
             Kind::Text(text) => Some(text),
-            Kind::Number(_) | Kind::Bool | Kind::Null => {
+            Kind::Number(_) | Kind::Bool(_) | Kind::Null => {
                 let message = format!("{what} must be text, but YAML reads {} here", node.what());
                 let help = "write it in quotes if it is meant as a name, such as \"123\"";
                 self.report(Problem::new(node.range(), "unquoted-name", path.to_owned(), message).help(help));
@@ -184,26 +251,50 @@ impl Reader {
         databases
     }
 
-    fn roles(&mut self, user: &Node, path: &str, who: &str, username: Option<&str>) -> Vec<Named> {
+    fn roles(&mut self, user: &Node, path: &str, who: &str, own_name: Option<&str>) -> Vec<Edge> {
         let Some(node) = user.get("roles") else { return Vec::new() };
         let path = format!("{path}/roles");
-        let roles = self.name_list(node, &path, who, "role");
-        for role in &roles {
-            let path = format!("{path}/{}", role.index);
-            if is_reserved(&role.name) {
-                let message = format!("{:?} is not a role that anyone can be a member of", role.name);
-                let problem = Problem::new(role.at.clone(), "reserved-name", path, message);
-                self.report(if role.name == "public" {
+        let mut edges = Vec::new();
+        let mut options = BTreeMap::new();
+        for named in self.name_list(node, &path, who, "role") {
+            let path = format!("{path}/{}", named.index);
+            if is_reserved(&named.name) {
+                let message = format!("{:?} is not a role that anyone can be a member of", named.name);
+                let problem = Problem::new(named.at.clone(), "reserved-name", path, message);
+                self.report(if named.name == "public" {
                     problem.help("every role has what PUBLIC has; leave it out")
                 } else {
                     problem.help("write `roles: []` for no roles")
                 });
-            } else if Some(role.name.as_str()) == username {
+            } else if Some(named.name.as_str()) == own_name {
                 let message = format!("{who} is listed as a member of itself");
-                self.report(Problem::new(role.at.clone(), "self-membership", path, message).help("leave it out"));
+                self.report(Problem::new(named.at.clone(), "self-membership", path, message).help("leave it out"));
+            }
+            options.insert(named.index, edges.len());
+            let Named { name: role, index, at } = named;
+            edges.push(Edge { role, index, at, admin: false, inherit: None, set: true });
+        }
+        // Mostly there are no options, and a list of names is read as such.
+        if let Kind::Sequence(items) = &node.kind {
+            for (index, item) in items.iter().enumerate() {
+                let (Kind::Mapping(entries), Some(at)) = (&item.kind, options.get(&index)) else { continue };
+                let path = format!("{path}/{index}");
+                let edge: &mut Edge = &mut edges[*at];
+                let of = format!("the membership of {who} in {:?}", edge.role);
+                self.unknown_keys(entries, &path, &of, &MEMBERSHIP_KEYS);
+                edge.admin = self.flag(item, "admin", &path, &of).unwrap_or(false);
+                edge.inherit = self.flag(item, "inherit", &path, &of);
+                edge.set = self.flag(item, "set", &path, &of).unwrap_or(true);
+                if !edge.admin && edge.inherit == Some(false) && !edge.set {
+                    let message = format!("{of} has neither admin nor inherit nor set, and so would be of no use");
+                    self.report(
+                        Problem::new(item.range(), "useless-membership", path, message)
+                            .help("leave it out, or switch one of them on"),
+                    );
+                }
             }
         }
-        roles
+        edges
     }
 
     /// The names in a list, without those that are no names and those that stand there twice.
@@ -218,7 +309,7 @@ impl Reader {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}/{index}");
-            let Some(name) = self.name(item, &path, &format!("{what} name")) else { continue };
+            let Some(name) = self.listed_name(item, &path, what) else { continue };
             if let Some(first) = seen.get(&name) {
                 let code = if what == "role" { "duplicate-role" } else { "duplicate-database" };
                 let message = format!("{who} names the {what} {name:?} twice");
@@ -229,6 +320,20 @@ impl Reader {
             names.push(Named { name, index, at: item.range() });
         }
         names
+    }
+
+    /// A role may be named with the options of the membership in it.
+    fn listed_name(&mut self, item: &Node, path: &str, what: &'static str) -> Option<String> {
+        if what == "role" && matches!(item.kind, Kind::Mapping(_)) {
+            let Some(role) = item.get("role") else {
+                let message = "a membership without `role`";
+                let problem = Problem::new(item.start..item.start, "missing-key", path.to_owned(), message);
+                self.report(problem.help("write the name alone, or {role: …, admin: true}"));
+                return None;
+            };
+            return self.name(role, &format!("{path}/role"), "role name");
+        }
+        self.name(item, path, &format!("{what} name"))
     }
 
     fn privileges(&mut self, user: &Node, path: &str, who: &str, no_database: bool) -> Privileges {

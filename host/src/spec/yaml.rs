@@ -32,7 +32,7 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Null,
-    Bool,
+    Bool(bool),
     /// An integer or a floating-point number, as it is written.
     Number(String),
     Text(String),
@@ -113,11 +113,18 @@ impl Node {
         }
     }
 
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self.kind {
+            Kind::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// What the node is, for a sentence such as "found a number".
     pub(crate) fn what(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "null",
-            Kind::Bool => "a boolean",
+            Kind::Bool(_) => "a boolean",
             Kind::Number(_) => "a number",
             Kind::Text(_) => "text",
             Kind::Sequence(_) => "a list",
@@ -131,7 +138,7 @@ impl Node {
             Kind::Text(text) | Kind::Number(text) => text.zeroize(),
             Kind::Sequence(items) => items.iter_mut().for_each(Node::wipe),
             Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| entry.value.wipe()),
-            Kind::Null | Kind::Bool => {}
+            Kind::Null | Kind::Bool(_) => {}
         }
     }
 
@@ -142,7 +149,7 @@ impl Node {
                 Kind::Text(text) | Kind::Number(text) => text.len(),
                 Kind::Sequence(items) => items.iter().map(Node::cost).sum(),
                 Kind::Mapping(entries) => entries.iter().map(|entry| entry.key.text.len() + entry.value.cost()).sum(),
-                Kind::Null | Kind::Bool => 0,
+                Kind::Null | Kind::Bool(_) => 0,
             }
     }
 
@@ -450,7 +457,8 @@ pub(crate) fn escape(key: &str) -> Cow<'_, str> {
 fn resolve(text: Cow<'_, str>) -> Kind {
     match text.as_ref() {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
-        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Kind::Bool,
+        "true" | "True" | "TRUE" => Kind::Bool(true),
+        "false" | "False" | "FALSE" => Kind::Bool(false),
         other if is_number(other) => Kind::Number(text.into_owned()),
         _ => Kind::Text(text.into_owned()),
     }

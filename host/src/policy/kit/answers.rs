@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::case::Case;
 use super::subject::{Called, Subject};
 use crate::guard::{self, Bounds, Judgement, Refusal};
-use crate::model::{Finding, Mode, Severity, Spec};
+use crate::model::{Finding, Severity, Spec};
 use crate::plan::{self, Cause, Plan, Step};
 use crate::policy::{Chain, Planned, PolicyError, Reviewed, Stage, Transformed};
 use crate::resolve::Resolved;
@@ -107,7 +107,7 @@ pub(super) fn refusal(case: &Case, spec: &Spec, resolved: &Resolved, steps: &[St
         deletions: usize::MAX,
         allowed_powers: std::collections::BTreeSet::new(),
         reassign_owned_to: case.context.reassign_owned_to.clone(),
-        users_declared: spec.roles.values().filter(|role| role.mode != Mode::Present).count().max(1),
+        users_declared: spec.roles.values().filter(|role| role.is_user()).count().max(1),
         approved: None,
     };
     let plan = Plan { steps: steps.to_vec(), ..Plan::default() };
