@@ -150,7 +150,7 @@ function shape({ kind, name, fields }) {
     return `    ${pascal(name)}: {\n        ${kind}: ${entries},\n    },\n`;
 }
 
-const PYTHON = { string: 'str', bool: 'bool', u8: 'int', u32: 'int', s64: 'int' };
+const PYTHON = { string: 'str', bool: 'bool', u8: 'U8', u32: 'U32', s64: 'S64' };
 
 function python(type) {
     if (type.list) return `list[${python(type.list)}]`;
@@ -214,7 +214,12 @@ const files = {
         '',
         'from dataclasses import dataclass, field',
         'from enum import Enum, Flag',
-        'from typing import Union',
+        'from typing import Annotated, Union',
+        '',
+        '# Whole numbers, with the range that is theirs: a type checker takes them for `int`.',
+        'U8 = Annotated[int, range(2**8)]',
+        'U32 = Annotated[int, range(2**32)]',
+        'S64 = Annotated[int, range(-(2**63), 2**63)]',
         '',
         '',
         all.map(pythonClass).join('\n\n'),

@@ -21,7 +21,7 @@ const settingsSchema = {
     },
 };
 
-export const { describe, configure, validate } = definePolicy({
+export default definePolicy({
     name: 'naming',
     version: '0.1.0',
     summary: "Refuses user names that do not follow the house's naming rules.",

@@ -8,6 +8,9 @@ if ! command -v componentize-py >/dev/null; then
     PATH=$PWD/.venv/bin:$PATH
 fi
 mkdir -p dist
+sdk=../../../guest-policies/sdk-py
+# The world in build/wit has the stages that policy.py has.
+PYTHONPATH=$sdk python3 -B -m rolewright_policy.prepare --wit ../../../wit
 # -s: the component imports nothing of WASI.
-componentize-py -q -d ../../../wit -w validator componentize rolewright_policy.component \
-    -p . -p ../../../guest-policies/sdk-py -s -o dist/naming-python.wasm
+componentize-py -q -d build/wit -w policy componentize rolewright_policy.component \
+    -p . -p "$sdk" -s -o dist/naming-python.wasm

@@ -29,8 +29,8 @@ export interface Reviewing<Settings> {
 }
 
 /**
- * A policy. Of the four stages it has those that it takes part in, and the WIT world that it is built for must name the
- * same. An exception in a stage means that the policy could not do its work, and blocks the plan; its message is shown.
+ * A policy. Of the four stages it has those that it takes part in; what is built has the same. An exception in a stage
+ * means that the policy could not do its work, and blocks the plan; its message is shown.
  */
 export interface Policy<Settings> {
     /** Kebab-case, such as `naming`. */
@@ -71,7 +71,7 @@ export interface Exports {
     review: { review(context: Context, settings: string, actual: Catalog, steps: Step[]): Reviewed };
 }
 
-/** Gives the exports of a policy: `export const { describe, configure, validate } = definePolicy({ … })`. */
+/** Gives what the host calls. A policy is the default export of its module: `export default definePolicy({ … })`. */
 export function definePolicy<Settings = Record<string, never>>(policy: Policy<Settings>): Exports;
 
 type Build = (code: string, path: string, message: string, help?: string | null) => Finding;

@@ -61,8 +61,17 @@ function stage(name, result, work) {
     }
 }
 
-/** Gives the exports of a policy: `export const { describe, configure, validate } = definePolicy({ … })`. */
+const STAGES = ['validate', 'transform', 'plan', 'review'];
+const PARTS = ['name', 'version', 'summary', 'settingsSchema', 'clockStepSeconds', 'checkSettings', ...STAGES];
+
+/** Gives what the host calls. A policy is the default export of its module: `export default definePolicy({ … })`. */
 export function definePolicy(policy) {
+    // A stage with a misspelt name would never be asked.
+    const stranger = Object.keys(policy).find((key) => !PARTS.includes(key));
+    if (stranger !== undefined) throw new Error(`definePolicy does not know "${stranger}"; there are ${PARTS.join(', ')}`);
+    for (const key of ['checkSettings', ...STAGES]) {
+        if (policy[key] !== undefined && typeof policy[key] !== 'function') throw new Error(`definePolicy.${key} must be a function`);
+    }
     const { name, version, summary, settingsSchema = null, clockStepSeconds = null } = policy;
     const introduction = {
         name,

@@ -1,6 +1,8 @@
 // The SDK under Node: what an author writes, and what the host would get.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { definePolicy, finding, step, users, verdict } from '../src/index.js';
 import { context, group, spec, user } from '../src/testing.js';
 
@@ -27,6 +29,11 @@ test('a policy introduces itself, and its schema is JSON', () => {
 
 test('only the stages that are written are exported', () => {
     assert.deepEqual(Object.keys(limited()), ['describe', 'configure', 'validate']);
+});
+
+test('a stage with a misspelt name, or that is no function, is refused', () => {
+    assert.throws(() => limited({ reveiw() {} }), /does not know "reveiw"; there are name, .*review/);
+    assert.throws(() => limited({ review: 5 }), /definePolicy\.review must be a function/);
 });
 
 test('a setting that is left out has the default of the schema', () => {
@@ -116,4 +123,24 @@ test('a planner and a reviewer are handed what the host knows', () => {
 
 test('users are the roles that may log in', () => {
     assert.deepEqual(users(spec(user('a'), group('b'))).map((role) => role.name), ['a']);
+});
+
+test('in a component the console and the log go to the host, from the first call on', () => {
+    const script = `
+        const print = console.log;
+        delete globalThis.process;
+        const { definePolicy, finding } = await import('./src/index.js');
+        const { component } = await import('./src/component.js');
+        const log = await import('./src/log.js');
+        console.log('nobody listens yet');
+        const policy = definePolicy({ name: 'a', version: '0.1.0', summary: 'b', validate({ spec }) {
+            console.log('looking at', spec, 5n, new Error('odd'));
+            console.warn('hm');
+            console.debug();
+            log.error('no');
+        } });
+        component(policy, (level, message) => print(level + ': ' + message)).validate.validate({}, 'null', { roles: [] });`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script],
+        { cwd: fileURLToPath(new URL('..', import.meta.url)), encoding: 'utf8' });
+    assert.equal(stdout, 'info: looking at {"roles":[]} 5 Error: odd\nwarn: hm\ndebug: \nerror: no\n', stderr);
 });

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from typing import Any
 
-import policy as author
 import wit_world.imports
 from componentize_py_types import Err
 
-from . import contract, exported, policy
+from . import contract, exported, log
+
+log.take_what_is_printed()  # Before the author's code may keep one of the files for itself.
+
+import policy as author  # noqa: E402
 
 # Where the bindings call a type otherwise.
 _RENAMED = {("transform", "Outcome"): "Transformed", ("review", "Outcome"): "Reviewed"}
@@ -34,36 +38,39 @@ def _replace_types() -> None:
                     setattr(module, name, ours)
 
 
-def _policy() -> exported.Exported:
-    found = [
-        each
-        for each in vars(author).values()
-        if isinstance(each, type) and issubclass(each, policy.Policy) and each.__module__ == author.__name__
-    ]
-    if len(found) != 1:
-        raise SystemExit(f"policy.py must define one class derived from Policy, and defines {len(found)}")
-    return exported.Exported(found[0]())
+def _no_clock() -> Any:
+    raise RuntimeError("a policy has no clock: set clock_step_seconds and use context.now")
+
+
+def _take_the_clock() -> None:
+    """Python's own would crash the call without a word."""
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"):
+        setattr(time, name, _no_clock)
 
 
 _replace_types()
-_exported = _policy()
+_take_the_clock()
+_exported = exported.Exported(exported.find(author)())
 
 
 def _answer(stage: str, *given: Any) -> Any:
     try:
-        return _exported.call(stage, *given)
+        with log.heard():
+            return _exported.call(stage, *given)
     except exported.NoAnswer as reason:
         raise Err(str(reason)) from reason
 
 
 class Describe:
     def describe(self) -> contract.Info:
-        return _exported.describe()
+        with log.heard():
+            return _exported.describe()
 
 
 class Configure:
     def validate_settings(self, text: str) -> list[contract.Finding]:
-        return _exported.validate_settings(text)
+        with log.heard():
+            return _exported.validate_settings(text)
 
 
 class Validate:

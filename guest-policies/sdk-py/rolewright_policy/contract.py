@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, Flag
-from typing import Union
+from typing import Annotated, Union
+
+# Whole numbers, with the range that is theirs: a type checker takes them for `int`.
+U8 = Annotated[int, range(2**8)]
+U32 = Annotated[int, range(2**32)]
+S64 = Annotated[int, range(-(2**63), 2**63)]
 
 
 class Severity(Enum):
@@ -51,7 +56,7 @@ class LimitUnlimited:
 
 @dataclass
 class LimitAtMost:
-    value: int
+    value: U32
 
 
 # `CONNECTION LIMIT`: how many sessions the role may have at once.
@@ -68,7 +73,7 @@ class ExpiryNever:
 
 @dataclass
 class ExpiryAt:
-    value: int
+    value: S64
 
 
 # `VALID UNTIL`: when the role's password stops working. In Unix seconds, rounded down.
@@ -92,7 +97,7 @@ class Membership:
     inherit: bool
     set: bool
     # Unix seconds at which the membership ends; `none`: it stays.
-    until: int | None = None
+    until: S64 | None = None
     # Who granted it. As declared: `none`, any grantor will do. As found: always given.
     grantor: str | None = None
 
@@ -118,11 +123,11 @@ class Credential:
     version: str
     # When the key was last written, in Unix seconds, as far as the source knows: who last wrote
     # it in the cluster, or the file's modification time. `none`: unknown.
-    changed_at: int | None = None
+    changed_at: S64 | None = None
     # The labels of the Secret, sorted by key.
     labels: list[Label] = field(default_factory=list)
     # Estimated strength, 0 (guessed at once) to 4 (strong); `none`: not estimated.
-    strength: int | None = None
+    strength: U8 | None = None
     # Does the server hold this password? `none`: the role does not exist yet.
     in_sync: bool | None = None
 
@@ -228,7 +233,7 @@ class ObjectForeignServer:
 
 @dataclass
 class ObjectLargeObject:
-    value: int
+    value: U32
 
 
 @dataclass
@@ -435,11 +440,11 @@ class Context:
 
     # Unix seconds, rounded down to the `clock-step-seconds` that the module asked for in
     # `describe`; `none` if it did not ask. The same inputs give the same answer.
-    now: int | None
+    now: S64 | None
     # `host:port/database` of the server.
     target: str
     # As `server_version_num` prints it: 180004 is 18.4.
-    server_version: int
+    server_version: U32
     dry_run: bool
     # Who receives what a removed role owned.
     reassign_owned_to: str
@@ -648,7 +653,7 @@ class Info:
     # A JSON Schema for the module's settings.
     settings_schema: str | None = None
     # Ask for the time of day, rounded down to this many seconds; `none`: no clock needed.
-    clock_step_seconds: int | None = None
+    clock_step_seconds: U32 | None = None
 
 
 @dataclass

@@ -8,7 +8,7 @@ from .contract import Catalog, Context, Finding, Reviewed, Spec, Step, Transform
 
 
 class Policy:
-    """A policy. Override the stages that it takes part in; the WIT world that it is built for must name the same.
+    """A policy. Override the stages that it takes part in; what is built has the same.
 
     An exception in a stage means that the policy could not do its work, and blocks the plan; its message is shown.
     """

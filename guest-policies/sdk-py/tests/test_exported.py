@@ -8,19 +8,31 @@ from typing import Any
 
 from rolewright_policy import (
     Attributes,
+    Catalog,
     Change,
     ChangeAlterRole,
     ChangeCreateRole,
     ChangeDropRole,
     Context,
+    Credential,
     ExpiryAt,
+    ExpiryNever,
     Finding,
+    Grant,
+    Label,
+    LimitAtMost,
+    LimitUnlimited,
+    ObjectLargeObject,
     Policy,
+    Privileges,
     Removal,
     Risk,
+    Role,
     RolePatch,
+    SecretState,
     Severity,
     Spec,
+    Step,
     Transformed,
     allow,
     error,
@@ -29,7 +41,8 @@ from rolewright_policy import (
     warning,
 )
 from rolewright_policy.exported import Exported, NoAnswer
-from rolewright_policy.testing import context, group, spec, user
+from rolewright_policy.log import Lines
+from rolewright_policy.testing import context, group, membership, spec, user
 
 SCHEMA = {
     "type": "object",
@@ -95,11 +108,76 @@ class ExportedTest(unittest.TestCase):
 
     def test_an_answer_of_the_wrong_type_is_told_with_its_place(self) -> None:
         class Broken(Limited):
-            def validate(self, context: Context, settings: dict[str, Any], spec: Spec) -> list[Finding]:
-                return ["no"]  # type: ignore[list-item]
+            def validate(self, context: Context, settings: dict[str, Any], spec: Spec) -> Any:
+                return answer
 
-        with self.assertRaisesRegex(NoAnswer, "validate: entry 0 must be a Finding, and is str"):
-            Exported(Broken()).call("validate", context(), "null", spec())
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Any:
+                return answer
+
+            def plan(self, context: Context, settings: dict[str, Any], desired: Spec, actual: Catalog) -> Any:
+                return answer
+
+            def review(self, context: Context, settings: dict[str, Any], actual: Catalog, steps: list[Step]) -> Any:
+                return answer
+
+        def strange(role: Role) -> Role:
+            role.comnent = "?"  # type: ignore[attr-defined]
+            return role
+
+        given: dict[str, tuple[Any, ...]] = {"review": (None, []), "plan": (spec(), None)}
+        fine = [error("a", "", "b"), warning("a", "", "b")]
+        cases: list[tuple[str, Any, str]] = [
+            ("validate", 5, "validate must be a list of Finding, and is int 5"),
+            ("validate", ["no"], "validate[0] must be a Finding, and is str 'no'"),
+            ("validate", [*fine, error(7, "", "b")], "validate[2].code must be a string, and is int 7"),  # type: ignore[arg-type]
+            ("validate", [Finding("a", "error", "", "b")], "validate[0].severity must be a Severity, and is str 'error'"),  # type: ignore[arg-type]
+            ("transform", spec(user("a"), user("b", connection_limit=LimitAtMost("5"))),  # type: ignore[arg-type]
+                "transform.spec.roles[1].connection_limit.value must be a whole number from 0 to 4294967295, and is str '5'"),
+            ("transform", spec(user("a", connection_limit=LimitAtMost(-1))),
+                "transform.spec.roles[0].connection_limit.value must be a whole number from 0 to 4294967295, and is int -1"),
+            ("transform", spec(user("a", connection_limit=5)),
+                "transform.spec.roles[0].connection_limit must be a LimitUnlimited or a LimitAtMost or None, and is int 5"),
+            ("transform", spec(user("a", valid_until=ExpiryAt(1.5))),  # type: ignore[arg-type]
+                "transform.spec.roles[0].valid_until.value must be a whole number from -9223372036854775808 to"
+                " 9223372036854775807, and is float 1.5"),
+            ("transform", spec(user("a", comment=b"x")), "transform.spec.roles[0].comment must be a string, and is bytes b'x'"),
+            ("transform", spec(user("a", attributes=1)), "transform.spec.roles[0].attributes must be an Attributes, and is int 1"),
+            ("transform", spec(strange(user("a"))), 'transform.spec.roles[0] has a field "comnent", which Role does not know'),
+            ("plan", [step(ChangeCreateRole(user("a", labels=None)), "")],
+                "plan[0].change.value.labels must be a list of Label, and is None"),
+            ("review", None, "review must be a Reviewed, and is None"),
+            ("review", allow(5), "review.findings must be a list of Finding, and is int 5"),  # type: ignore[arg-type]
+            ("review", allow(["x" * 100]), f"review.findings[0] must be a Finding, and is str '{'x' * 79}…"),  # type: ignore[list-item]
+        ]
+        for stage, answer, words in cases:
+            with self.assertRaises(NoAnswer) as caught:
+                Exported(Broken()).call(stage, context(), "null", *given.get(stage, (spec(),)))
+            self.assertEqual(str(caught.exception), words)
+
+    def test_who_a_policy_is_has_its_types_too(self) -> None:
+        class Broken(Limited):
+            version = 1  # type: ignore[assignment]
+
+        with self.assertRaisesRegex(Exception, r"^Broken\.version must be a string, and is int 1$"):
+            Exported(Broken()).describe()
+
+    def test_an_answer_with_everything_in_it_is_as_it_must_be(self) -> None:
+        full = user(
+            "a",
+            connection_limit=LimitUnlimited(),
+            valid_until=ExpiryNever(),
+            memberships=[membership("b")],
+            grants=[Grant(None, ObjectLargeObject(1), Privileges.SELECT, Privileges(0))],
+            has_password=True,
+            credential=Credential("s", "k", SecretState.PRESENT, "1", strength=4),
+            labels=[Label("a", "b")],
+        )
+
+        class Same(Limited):
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Spec:
+                return spec
+
+        self.assertEqual(Exported(Same()).call("transform", context(), "null", spec(full)).spec, spec(full))
 
     def test_a_transform_says_that_nothing_is_to_be_changed_and_does_not_forget_it(self) -> None:
         class Content(Limited):
@@ -126,6 +204,18 @@ class ExportedTest(unittest.TestCase):
     def test_a_stage_that_is_not_written_has_no_answer(self) -> None:
         with self.assertRaisesRegex(NoAnswer, "does not review"):
             Exported(Limited()).call("review", context(), "null", None, [])
+
+
+class LogTest(unittest.TestCase):
+    def test_what_is_printed_is_said_line_by_line(self) -> None:
+        said: list[str] = []
+        lines = Lines(said.append)
+        print("looking at", 5, file=lines)
+        print("a\nb", end="", file=lines)
+        self.assertEqual(said, ["looking at 5", "a"])
+        lines.end()
+        lines.end()
+        self.assertEqual(said, ["looking at 5", "a", "b"])
 
 
 class WordsTest(unittest.TestCase):

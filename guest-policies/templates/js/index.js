@@ -31,4 +31,4 @@ const policy = {
     },
 };
 
-export const { describe, configure, validate } = definePolicy(policy);
+export default definePolicy(policy);

@@ -8,5 +8,7 @@ if ! command -v componentize-py >/dev/null; then
     PATH=$PWD/.venv/bin:$PATH
 fi
 mkdir -p dist
+# The world in build/wit has the stages that policy.py has.
+python3 -B -m rolewright_policy.prepare
 # -s: the component imports nothing of WASI.
-componentize-py -q -d wit -w policy componentize rolewright_policy.component -p . -s -o dist/{{name}}.wasm
+componentize-py -q -d build/wit -w policy componentize rolewright_policy.component -p . -s -o dist/{{name}}.wasm

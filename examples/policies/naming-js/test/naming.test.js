@@ -1,11 +1,11 @@
 // The rule without WebAssembly: `npm test`.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configure, validate } from '../index.js';
+import policy from '../index.js';
 import { context, group, spec, user } from '../policy/testing.js';
 
 const codes = (settings, ...roles) =>
-    validate.validate(context(), JSON.stringify(settings), spec(...roles)).map(({ code, path }) => `${code} at ${path}`);
+    policy.validate.validate(context(), JSON.stringify(settings), spec(...roles)).map(({ code, path }) => `${code} at ${path}`);
 
 test('a name needs one of the prefixes', () => {
     const settings = { prefixes: ['app_', 'team_'] };
@@ -22,7 +22,7 @@ test('exceptions may have any name, and group roles are not users', () => {
 });
 
 test('an empty prefix is refused with its place in the settings', () => {
-    assert.equal(configure.validateSettings('{"prefixes": ["a", ""]}')[0].path, '/prefixes/1');
+    assert.equal(policy.configure.validateSettings('{"prefixes": ["a", ""]}')[0].path, '/prefixes/1');
 });
 
 test('without settings every name is fine', () => {

@@ -1,11 +1,11 @@
 // The rule without WebAssembly: `npm test`.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { validate } from '../index.js';
+import policy from '../index.js';
 import { context, spec, user } from '../policy/testing.js';
 
 const refused = (settings, ...names) =>
-    validate.validate(context(), JSON.stringify(settings), spec(...names.map((name) => user(name)))).map(({ path }) => path);
+    policy.validate.validate(context(), JSON.stringify(settings), spec(...names.map((name) => user(name)))).map(({ path }) => path);
 
 test('a name needs one of the prefixes', () => {
     assert.deepEqual(refused({ prefixes: ['app_', 'team_'] }, 'app_shop', 'alice'), ['/users/alice']);

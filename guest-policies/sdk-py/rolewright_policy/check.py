@@ -1,0 +1,160 @@
+"""Looks over what a policy returns before it crosses into the host: the canonical ABI would answer a wrong type with a
+crash that names nothing. It walks the types of `contract.py` by their hints, and checks shapes only; what values mean is
+the host's business."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Union
+
+
+class WrongType(Exception):
+    """The place, what belongs there, and what is there."""
+
+
+class _Wrong(Exception):
+    """On its way up; each level adds to the place, so that a place costs nothing where nothing is wrong."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.place: list[str] = []
+
+
+def _must_be(words: str, found: Any) -> _Wrong:
+    shown = repr(found)
+    shown = f"{shown[:80]}…" if len(shown) > 80 else shown
+    return _Wrong(f"must be {words}, and is {shown if found is None else f'{type(found).__name__} {shown}'}")
+
+
+def _named(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
+Look = Callable[[Any], None]
+# A look at a value; what belongs there, in words; and types of which every value is fine, so that none needs a look.
+_Checker = tuple[Look, str, frozenset[type]]
+_known: dict[Any, _Checker] = {}
+
+
+def _plain(wanted: type, words: str) -> _Checker:
+    def look(value: Any) -> None:
+        if not isinstance(value, wanted):
+            raise _must_be(words, value)
+
+    return look, words, frozenset([wanted])
+
+
+def _whole(within: range) -> _Checker:
+    words = f"a whole number from {within.start} to {within.stop - 1}"
+
+    def look(value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value not in within:
+            raise _must_be(words, value)
+
+    return look, words, frozenset()
+
+
+def _list(of: Any) -> _Checker:
+    words = f"a list of {getattr(of, '__name__', of)}"
+    look_at, _, fine = _checker(of)
+
+    def look(value: Any) -> None:
+        if not isinstance(value, list):
+            raise _must_be(words, value)
+        for index, entry in enumerate(value):
+            if type(entry) not in fine:
+                try:
+                    look_at(entry)
+                except _Wrong as wrong:
+                    wrong.place.append(f"[{index}]")
+                    raise
+
+    return look, words, frozenset()
+
+
+def _either(of: tuple[Any, ...]) -> _Checker:
+    """One of several classes, or None, told apart by what they are."""
+    options = [(each, *_checker(each)) for each in of]
+    looks = {kind: look for kind, look, _, _ in options}
+    words = " or ".join(words for _, _, words, _ in options)
+    rest = next((look for kind, look, _, _ in options if not dataclasses.is_dataclass(kind) and kind is not types.NoneType), None)
+
+    def look(value: Any) -> None:
+        look_at = looks.get(type(value), rest)
+        if look_at is None:
+            raise _must_be(words, value)
+        look_at(value)
+
+    return look, words, frozenset().union(*(fine for _, _, _, fine in options))
+
+
+def _record(of: type) -> _Checker:
+    words = _named(of)
+    parts: list[tuple[str, Look, frozenset[type]]] = []
+
+    def look(value: Any) -> None:
+        if not isinstance(value, of):
+            raise _must_be(words, value)
+        held = vars(value)
+        if len(held) != len(parts):
+            stranger = next(iter(held.keys() - {name for name, _, _ in parts}), None)
+            if stranger is not None:
+                raise _Wrong(f'has a field "{stranger}", which {of.__name__} does not know')
+        for name, look_at, fine in parts:
+            part = getattr(value, name)
+            if type(part) not in fine:
+                try:
+                    look_at(part)
+                except _Wrong as wrong:
+                    wrong.place.append(f".{name}")
+                    raise
+
+    hints = typing.get_type_hints(of, include_extras=True)
+    for field in dataclasses.fields(of):
+        look_at, _, fine = _checker(hints[field.name])
+        parts.append((field.name, look_at, fine))
+    return look, words, frozenset()
+
+
+def _make(hint: Any) -> _Checker:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _whole(arguments[1])
+    if origin is list:
+        return _list(arguments[0])
+    if origin in (Union, types.UnionType):
+        return _either(arguments)
+    if dataclasses.is_dataclass(hint):
+        return _record(hint)
+    if hint is types.NoneType:
+        return _plain(hint, "None")
+    if hint is str:
+        return _plain(str, "a string")
+    if hint is bool:
+        return _plain(bool, "True or False")
+    if issubclass(hint, enum.Enum):
+        return _plain(hint, _named(hint))
+    raise TypeError(f"the contract has no {hint}")
+
+
+def _checker(hint: Any) -> _Checker:
+    if hint not in _known:
+        _known[hint] = _make(hint)
+    return _known[hint]
+
+
+def of(hint: Any) -> Callable[[Any, str], None]:
+    """A check that raises a `WrongType` which says where in a value something is not as the hint says."""
+    look, _, _ = _checker(hint)
+
+    def check(value: Any, place: str) -> None:
+        try:
+            look(value)
+        except _Wrong as wrong:
+            raise WrongType(f"{place}{''.join(reversed(wrong.place))} {wrong.words}") from None
+
+    return check
