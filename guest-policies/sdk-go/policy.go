@@ -35,7 +35,7 @@ type Reviewed = review.Outcome
 type NoSettings struct{}
 
 // Policy is a policy with settings of the type S, which is read from JSON; unknown names are refused. Of the four stages
-// it has those that it takes part in, and the WIT world that it is built for must name the same. An error, or a panic,
+// it has those that it takes part in, and what is built has the same. An error, or a panic,
 // means that the policy could not do its work, and blocks the plan; its message is shown.
 type Policy[S any] struct {
 	// Name is in kebab-case, such as naming.
@@ -62,6 +62,7 @@ type Policy[S any] struct {
 
 // Export makes the policy what the host calls. Call it from an init function; main stays empty.
 func Export[S any](p Policy[S]) {
+	announce(p.stages())
 	stages.Describe = func() describe.Info {
 		info := describe.Info{Name: p.Name, Version: p.Version, Summary: p.Summary}
 		if p.SettingsSchema != "" {
@@ -94,6 +95,24 @@ func Export[S any](p Policy[S]) {
 	stages.Review = func(context Context, text string, actual Catalog, steps []Step) wit.Result[Reviewed, string] {
 		return answer("review", text, p.Review != nil, func(s S) (Reviewed, error) { return p.Review(context, s, actual, steps) })
 	}
+}
+
+// stages are the names of those that the policy takes part in.
+func (p Policy[S]) stages() (names []string) {
+	for _, stage := range []struct {
+		name string
+		has  bool
+	}{
+		{"validate", p.Validate != nil},
+		{"transform", p.Transform != nil},
+		{"plan", p.Plan != nil},
+		{"review", p.Review != nil},
+	} {
+		if stage.has {
+			names = append(names, stage.name)
+		}
+	}
+	return names
 }
 
 // read gives the settings; null and nothing at all are the zero value.

@@ -98,3 +98,13 @@ func TestAStepHasTheRiskOfItsChange(t *testing.T) {
 		}
 	}
 }
+
+func TestStagesAreThoseThatAreWritten(t *testing.T) {
+	p := Policy[NoSettings]{
+		Validate: func(Context, NoSettings, Spec) ([]Finding, error) { return nil, nil },
+		Review:   func(Context, NoSettings, Catalog, []Step) (Reviewed, error) { return Allow(), nil },
+	}
+	if got := strings.Join(p.stages(), " "); got != "validate review" {
+		t.Errorf("the stages are %q", got)
+	}
+}

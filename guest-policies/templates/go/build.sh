@@ -11,6 +11,8 @@ mkdir -p dist
 core=$(mktemp)
 trap 'rm -f "$core"' EXIT
 GOOS=wasip1 GOARCH=wasm go build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w' -o "$core" .
-wasm-tools component embed wit --world policy "$core" -o "$core"
+# The world in build/wit has the stages that main.go has.
+sh policy/world.sh wit build/wit
+wasm-tools component embed build/wit --world policy "$core" -o "$core"
 # Go expects WASI; nothing.wat answers in its place, so that the component imports nothing of it.
 wasm-tools component new "$core" --adapt wasi_snapshot_preview1=policy/nothing.wat -o dist/{{name}}.wasm
