@@ -225,6 +225,16 @@ fn a_stage_that_fails_says_how_and_its_log_is_heard() {
     let settings = write(&directory, "evil.yaml", "{do: trap, stage: validate}\n");
     let arguments = ["run", path(&module), "validate", "--input", "many", "--settings", path(&settings)];
     rolewright(&directory, &arguments).exits_with(1).says("failed: \"it crashed");
+    // What an author says in a panic, and where, is not lost.
+    let settings = write(&directory, "panic.yaml", "{do: panic, stage: validate}\n");
+    let arguments = ["run", path(&module), "validate", "--input", "many", "--settings", path(&settings)];
+    let said =
+        rolewright(&directory, &arguments).exits_with(1).says("the list of lists is no list").says("src/evil.rs:");
+    assert!(
+        !said.stdout.contains("/src/evil.rs") || !said.stdout.contains(env!("CARGO_MANIFEST_DIR")),
+        "{}",
+        said.stdout
+    );
     let settings = write(&directory, "loud.yaml", "{do: garbage-log, stage: validate}\n");
     let arguments = ["run", path(&module), "validate", "--input", "many", "--settings", path(&settings)];
     let said = rolewright(&directory, &arguments).exits_with(0);

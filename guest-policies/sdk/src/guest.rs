@@ -27,14 +27,26 @@ fn read<P: Policy>(text: &str) -> Result<P::Settings, String> {
 /// memory: to give back a hundred thousand strings one by one before would take longer than most rules.
 type Kept<T> = std::mem::ManuallyDrop<T>;
 
+/// A panic ends the call with a trap, which has no words. What was said goes to the log before, where the host finds it.
+fn speak_when_panicking() {
+    #[cfg(target_arch = "wasm32")]
+    {
+        use std::sync::Once;
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| crate::log::error(panic.to_string()))));
+    }
+}
+
 impl<P: Policy> describe::Guest for Exported<P> {
     fn describe() -> Info {
+        speak_when_panicking();
         P::info()
     }
 }
 
 impl<P: Policy> configure::Guest for Exported<P> {
     fn validate_settings(text: String) -> Vec<Finding> {
+        speak_when_panicking();
         match settings::parse(&text) {
             Ok(settings) => match settings::misplaced_list::<P::Settings>(&text) {
                 Some(finding) => vec![finding],
@@ -47,24 +59,28 @@ impl<P: Policy> configure::Guest for Exported<P> {
 
 impl<P: Validate> validate::Guest for Exported<P> {
     fn validate(context: Context, text: String, spec: Spec) -> Result<Vec<Finding>, String> {
+        speak_when_panicking();
         P::validate(&context, &read::<P>(&text)?, &Kept::new(spec))
     }
 }
 
 impl<P: Transform> transform::Guest for Exported<P> {
     fn transform(context: Context, text: String, spec: Spec) -> Result<Transformed, String> {
+        speak_when_panicking();
         P::transform(&context, &read::<P>(&text)?, spec)
     }
 }
 
 impl<P: Plan> plan::Guest for Exported<P> {
     fn plan(context: Context, text: String, desired: Spec, actual: Catalog) -> Result<Vec<Step>, String> {
+        speak_when_panicking();
         P::plan(&context, &read::<P>(&text)?, desired, actual)
     }
 }
 
 impl<P: Review> review::Guest for Exported<P> {
     fn review(context: Context, text: String, actual: Catalog, steps: Vec<Step>) -> Result<Reviewed, String> {
+        speak_when_panicking();
         P::review(&context, &read::<P>(&text)?, &Kept::new(actual), &Kept::new(steps))
     }
 }

@@ -24,6 +24,8 @@ pub enum Evil {
     EatMemory,
     /// Runs into `unreachable`.
     Trap,
+    /// Panics, with something to say.
+    Panic,
     /// Takes a good deal of memory first, and then traps.
     AllocThenTrap,
     /// Logs many long lines, with terminal escapes, line breaks, and what looks like another module's line; then behaves.
@@ -229,6 +231,7 @@ impl Evil {
             | Evil::Recurse
             | Evil::EatMemory
             | Evil::Trap
+            | Evil::Panic
             | Evil::AllocThenTrap
             | Evil::GarbageLog
             | Evil::WrongError
@@ -261,6 +264,7 @@ impl Evil {
                 }
             }
             Evil::Trap => trap(),
+            Evil::Panic => panic!("the list of lists is no list"),
             Evil::AllocThenTrap => {
                 black_box(vec![1_u8; 16 << 20]);
                 trap();
