@@ -129,7 +129,8 @@ impl Round<'_> {
     fn review<P: Review>(&self, name: &str, catalog: &Catalog, steps: &[Step]) {
         let settings = self.settings_of::<P>(name);
         let reviewed = if self.copies {
-            P::review(self.context, &settings, &catalog.clone(), &steps.to_vec())
+            let (catalog, steps) = (catalog.clone(), steps.to_vec());
+            P::review(self.context, &settings, &catalog, &steps)
         } else {
             P::review(self.context, &settings, catalog, steps)
         };
