@@ -205,10 +205,10 @@ mod tests {
         ]
         .join("\n");
         let found = module_of(messages.as_bytes(), Path::new("/w/std"));
-        assert_eq!(found, Some(("rolewright-standard".to_owned(), "/t/standard.wasm".into())));
+        assert_eq!(found, Some(("rolewright-standard".to_owned(), "0.1.0".to_owned(), "/t/standard.wasm".into())));
         assert_eq!(module_of(messages.as_bytes(), Path::new("/w/other")), None);
         let short = artifact("naming", "path+file:///w/naming#0.1.0", "naming.wasm");
         let found = module_of(short.as_bytes(), Path::new("/w/naming"));
-        assert_eq!(found, Some(("naming".to_owned(), "/t/naming.wasm".into())));
+        assert_eq!(found, Some(("naming".to_owned(), "0.1.0".to_owned(), "/t/naming.wasm".into())));
     }
 }

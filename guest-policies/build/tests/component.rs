@@ -36,23 +36,17 @@ fn named(interfaces: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_standard_policy_exports_its_stages_and_imports_only_types() {
+fn the_standard_policy_exports_its_stages_and_imports_only_types_and_log() {
     let (imports, exports) = interfaces(&build("guest-policies/standard"));
-    assert_eq!(imports, named(&["changes", "types"]));
+    assert_eq!(imports, named(&["changes", "log", "types"]));
     assert_eq!(exports, named(&["configure", "describe", "plan", "validate"]));
 }
 
 #[test]
 fn a_policy_that_only_validates_exports_no_other_stage() {
     let (imports, exports) = interfaces(&build("examples/policies/naming-rust"));
-    assert_eq!(imports, named(&["types"]));
+    assert_eq!(imports, named(&["log", "types"]));
     assert_eq!(exports, named(&["configure", "describe", "validate"]));
-}
-
-#[test]
-fn a_policy_that_logs_imports_log() {
-    let (imports, _) = interfaces(&build("tests/guests/planner"));
-    assert_eq!(imports, named(&["changes", "log", "types"]));
 }
 
 #[test]
