@@ -182,7 +182,7 @@ function pythonClass({ kind, name, doc, fields }) {
         const defaults = pythonDefaults(fields);
         const lines = fields.map((field) =>
             `${remarks(field.doc)}    ${pythonName(field.name)}: ${python(field.type)}${defaults.get(field.name) ?? ''}\n`);
-        return `@dataclass\nclass ${title}:\n${docstring(doc)}${lines.join('')}`;
+        return `@dataclass(slots=True)\nclass ${title}:\n${docstring(doc)}${lines.join('')}`;
     }
     if (kind === 'enum' || kind === 'flags') {
         const lines = fields.map((field, index) =>
@@ -192,7 +192,7 @@ function pythonClass({ kind, name, doc, fields }) {
     const cases = fields.map((field) => {
         const body = field.type === null ? '' : `    value: ${python(field.type)}\n`;
         const about = docstring(field.doc).replace(/\n\n$/, body === '' ? '\n' : '\n\n');
-        return `@dataclass\nclass ${title}${pascal(field.name)}:\n${about}${body || (about ? '' : '    pass\n')}`;
+        return `@dataclass(slots=True)\nclass ${title}${pascal(field.name)}:\n${about}${body || (about ? '' : '    pass\n')}`;
     });
     const about = doc.map((line) => `# ${line}\n`).join('');
     const names = fields.map((field) => `    ${title}${pascal(field.name)},\n`).join('');

@@ -21,7 +21,7 @@ class Severity(Enum):
     ERROR = 2
 
 
-@dataclass
+@dataclass(slots=True)
 class Finding:
     """Something a module has to say about the spec."""
 
@@ -49,12 +49,12 @@ class Attributes(Flag):
     BYPASSRLS = 64
 
 
-@dataclass
+@dataclass(slots=True)
 class LimitUnlimited:
     pass
 
 
-@dataclass
+@dataclass(slots=True)
 class LimitAtMost:
     value: U32
 
@@ -66,12 +66,12 @@ Limit = Union[
 ]
 
 
-@dataclass
+@dataclass(slots=True)
 class ExpiryNever:
     pass
 
 
-@dataclass
+@dataclass(slots=True)
 class ExpiryAt:
     value: S64
 
@@ -83,7 +83,7 @@ Expiry = Union[
 ]
 
 
-@dataclass
+@dataclass(slots=True)
 class Membership:
     """The edge from a member to a role that it is a member of.
 
@@ -111,7 +111,7 @@ class SecretState(Enum):
     UNREADABLE = 3
 
 
-@dataclass
+@dataclass(slots=True)
 class Credential:
     """What may be known of a password: never the password, a verifier, or a hash of either."""
 
@@ -132,7 +132,7 @@ class Credential:
     in_sync: bool | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Setting:
     """`ALTER ROLE … [IN DATABASE …] SET name = value`."""
 
@@ -141,13 +141,13 @@ class Setting:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class QualifiedName:
     schema: str
     name: str
 
 
-@dataclass
+@dataclass(slots=True)
 class RoutineName:
     """Functions and procedures: `arguments` as `pg_get_function_identity_arguments` prints them."""
 
@@ -156,14 +156,14 @@ class RoutineName:
     arguments: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ColumnName:
     schema: str
     table: str
     column: str
 
 
-@dataclass
+@dataclass(slots=True)
 class FutureObjects:
     """Objects that `owner` will create later, in one schema or (`none`) in any."""
 
@@ -171,111 +171,111 @@ class FutureObjects:
     schema: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectDatabase:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectParameter:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectTablespace:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectSchema:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectTable:
     value: QualifiedName
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectColumn:
     value: ColumnName
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectSequence:
     value: QualifiedName
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectRoutine:
     value: RoutineName
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectType:
     value: QualifiedName
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectLanguage:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectForeignDataWrapper:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectForeignServer:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectLargeObject:
     value: U32
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectAllTables:
     """Every table, sequence or routine of a schema, those that come later included."""
 
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectAllSequences:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectAllRoutines:
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectFutureTables:
     """Default privileges: https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html"""
 
     value: FutureObjects
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectFutureSequences:
     value: FutureObjects
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectFutureRoutines:
     value: FutureObjects
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectFutureTypes:
     value: FutureObjects
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectFutureSchemas:
     value: FutureObjects
 
@@ -327,7 +327,7 @@ class Privileges(Flag):
     ALTER_SYSTEM = 16384
 
 
-@dataclass
+@dataclass(slots=True)
 class Grant:
     """Privileges of one role on one object. `grantable` is the part of `privileges` held WITH
     GRANT OPTION.
@@ -366,13 +366,13 @@ class Mode(Enum):
     OBSERVE = 3
 
 
-@dataclass
+@dataclass(slots=True)
 class Label:
     key: str
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Role:
     name: str
     mode: Mode
@@ -397,14 +397,14 @@ class Role:
     path: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Schema:
     name: str
     owner: str | None = None
     path: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Database:
     name: str
     # As declared: `none` leaves the owner as it is.
@@ -416,7 +416,7 @@ class Database:
     path: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Spec:
     """What users.yaml declares."""
 
@@ -426,7 +426,7 @@ class Spec:
     scripts: list[str] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class Catalog:
     """What PostgreSQL holds: the roles that the plan may be about, and those that they touch."""
 
@@ -434,7 +434,7 @@ class Catalog:
     databases: list[Database] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class Context:
     """All that a module may know of the world around it."""
 
@@ -451,7 +451,7 @@ class Context:
     labels: list[Label] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class RolePatch:
     """`ALTER ROLE`: what to switch on, what to switch off, and what to set. `none` leaves a
     field as it is; an empty comment removes it.
@@ -465,7 +465,7 @@ class RolePatch:
     comment: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Removal:
     """The host removes a role in the only safe order: NOLOGIN, end its sessions, reassign what
     it owns and drop its privileges in every database, then DROP ROLE.
@@ -476,13 +476,13 @@ class Removal:
     reassign_to: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Rename:
     from_: str
     to: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Edge:
     """To revoke, name the edge by its `grantor` as found; to grant, leave it `none`."""
 
@@ -490,7 +490,7 @@ class Edge:
     membership: Membership
 
 
-@dataclass
+@dataclass(slots=True)
 class RoleGrant:
     """`role` is `none` for PUBLIC. To revoke: `privileges` go wholly; of `grantable`, those that are
     not among `privileges` lose only their grant option.
@@ -500,13 +500,13 @@ class RoleGrant:
     grant: Grant
 
 
-@dataclass
+@dataclass(slots=True)
 class RoleSetting:
     role: str
     setting: Setting
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeCreateRole:
     """The role with its attributes and memberships, and with its password if its credential is
     present. Its grants and settings are steps of their own.
@@ -515,76 +515,76 @@ class ChangeCreateRole:
     value: Role
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeAlterRole:
     value: RolePatch
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeRenameRole:
     value: Rename
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeSetPassword:
     """Set the password of this role from its Secret."""
 
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeClearPassword:
     """`PASSWORD NULL`."""
 
     value: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeGrantRole:
     value: Edge
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeRevokeRole:
     value: Edge
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeGrantPrivilege:
     value: RoleGrant
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeRevokePrivilege:
     value: RoleGrant
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeSetSetting:
     value: RoleSetting
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeResetSetting:
     value: RoleSetting
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeDropRole:
     value: Removal
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeCreateDatabase:
     value: Database
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeAlterDatabase:
     value: Database
 
 
-@dataclass
+@dataclass(slots=True)
 class ChangeRunScript:
     """Run the custom script of this name."""
 
@@ -623,7 +623,7 @@ class Risk(Enum):
     DESTRUCTIVE = 2
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
     change: Change
     risk: Risk
@@ -641,7 +641,7 @@ class Verdict(Enum):
     DENY = 2
 
 
-@dataclass
+@dataclass(slots=True)
 class Info:
     # Kebab-case, such as `standard`. Errors and plans name the module by the chain's
     # configuration; this is for people.
@@ -656,7 +656,7 @@ class Info:
     clock_step_seconds: U32 | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Transformed:
     # `none`: the spec stays as it was. To hand a large one back unchanged means the same, and takes
     # much longer.
@@ -664,7 +664,7 @@ class Transformed:
     findings: list[Finding] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class Reviewed:
     verdict: Verdict
     findings: list[Finding] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unittest
+import unittest.mock
 from typing import Any
 
 from rolewright_policy import (
@@ -27,7 +28,6 @@ from rolewright_policy import (
     Privileges,
     Removal,
     Risk,
-    Role,
     RolePatch,
     SecretState,
     Severity,
@@ -40,6 +40,7 @@ from rolewright_policy import (
     users,
     warning,
 )
+from rolewright_policy import check
 from rolewright_policy.exported import Exported, NoAnswer
 from rolewright_policy.log import Lines
 from rolewright_policy.testing import context, group, membership, spec, user
@@ -49,6 +50,19 @@ SCHEMA = {
     "additionalProperties": False,
     "properties": {"most": {"type": "integer", "minimum": 1, "default": 2}},
 }
+
+
+# A role with everything in it.
+FULL = user(
+    "a",
+    connection_limit=LimitUnlimited(),
+    valid_until=ExpiryNever(),
+    memberships=[membership("b")],
+    grants=[Grant(None, ObjectLargeObject(1), Privileges.SELECT, Privileges(0))],
+    has_password=True,
+    credential=Credential("s", "k", SecretState.PRESENT, "1", strength=4),
+    labels=[Label("a", "b")],
+)
 
 
 class Limited(Policy):
@@ -120,10 +134,6 @@ class ExportedTest(unittest.TestCase):
             def review(self, context: Context, settings: dict[str, Any], actual: Catalog, steps: list[Step]) -> Any:
                 return answer
 
-        def strange(role: Role) -> Role:
-            role.comnent = "?"  # type: ignore[attr-defined]
-            return role
-
         given: dict[str, tuple[Any, ...]] = {"review": (None, []), "plan": (spec(), None)}
         fine = [error("a", "", "b"), warning("a", "", "b")]
         cases: list[tuple[str, Any, str]] = [
@@ -142,7 +152,6 @@ class ExportedTest(unittest.TestCase):
                 " 9223372036854775807, and is float 1.5"),
             ("transform", spec(user("a", comment=b"x")), "transform.spec.roles[0].comment must be a string, and is bytes b'x'"),
             ("transform", spec(user("a", attributes=1)), "transform.spec.roles[0].attributes must be an Attributes, and is int 1"),
-            ("transform", spec(strange(user("a"))), 'transform.spec.roles[0] has a field "comnent", which Role does not know'),
             ("plan", [step(ChangeCreateRole(user("a", labels=None)), "")],
                 "plan[0].change.value.labels must be a list of Label, and is None"),
             ("review", None, "review must be a Reviewed, and is None"),
@@ -154,6 +163,29 @@ class ExportedTest(unittest.TestCase):
                 Exported(Broken()).call(stage, context(), "null", *given.get(stage, (spec(),)))
             self.assertEqual(str(caught.exception), words)
 
+    def test_a_field_with_a_misspelt_name_cannot_be_set(self) -> None:
+        class Misspelt(Limited):
+            def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Spec:
+                spec.roles[0].comnent = "?"  # type: ignore[attr-defined]
+                return spec
+
+        with self.assertRaisesRegex(NoAnswer, "^AttributeError: 'Role' object has no attribute 'comnent'"):
+            Exported(Misspelt()).call("transform", context(), "null", spec(user("a")))
+
+    def test_an_answer_is_walked_along_only_where_it_may_be_wrong(self) -> None:
+        class Word(str):
+            pass
+
+        walked: list[Any] = []
+        with unittest.mock.patch.dict(check._known, {Spec: (walked.append, "", frozenset())}):
+            looked_over = check.of(Spec)
+        looked_over(spec(FULL, user("b")), "spec")
+        self.assertEqual(walked, [])
+        looked_over(spec(FULL, user("b", comment=1)), "spec")
+        self.assertEqual(len(walked), 1)
+        # What is derived from a string is one, and is found to be so on the walk.
+        check.of(Spec)(spec(user(Word("b"), comment=Word("c"))), "spec")
+
     def test_who_a_policy_is_has_its_types_too(self) -> None:
         class Broken(Limited):
             version = 1  # type: ignore[assignment]
@@ -162,22 +194,11 @@ class ExportedTest(unittest.TestCase):
             Exported(Broken()).describe()
 
     def test_an_answer_with_everything_in_it_is_as_it_must_be(self) -> None:
-        full = user(
-            "a",
-            connection_limit=LimitUnlimited(),
-            valid_until=ExpiryNever(),
-            memberships=[membership("b")],
-            grants=[Grant(None, ObjectLargeObject(1), Privileges.SELECT, Privileges(0))],
-            has_password=True,
-            credential=Credential("s", "k", SecretState.PRESENT, "1", strength=4),
-            labels=[Label("a", "b")],
-        )
-
         class Same(Limited):
             def transform(self, context: Context, settings: dict[str, Any], spec: Spec) -> Spec:
                 return spec
 
-        self.assertEqual(Exported(Same()).call("transform", context(), "null", spec(full)).spec, spec(full))
+        self.assertEqual(Exported(Same()).call("transform", context(), "null", spec(FULL)).spec, spec(FULL))
 
     def test_a_transform_says_that_nothing_is_to_be_changed_and_does_not_forget_it(self) -> None:
         class Content(Limited):
