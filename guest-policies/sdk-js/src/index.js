@@ -1,7 +1,8 @@
 // From a policy as its author writes it to the exports that the host calls, and the builders that go with it. It knows
 // the canonical ABI's habits so that authors need not; what the types are is in contract.d.ts.
-import { check } from './check.js';
+import { checking } from './check.js';
 import { parseSettings } from './settings.js';
+import { unsigned, unsignedSteps } from './unsigned.js';
 import './world.js';
 
 /** Builders for findings. `path` is a JSON pointer into users.yaml: mostly a role's own, sometimes with more behind it. */
@@ -49,11 +50,19 @@ function riskOf({ tag, val }) {
 /** A step of a plan, with the risk that its change has. */
 export const step = (change, reason, path = '') => ({ change, risk: riskOf(change), reason, path });
 
+const checks = {
+    info: checking('Info'),
+    findings: checking({ list: 'Finding' }),
+    steps: checking({ list: 'Step' }),
+    transformed: checking('Transformed'),
+    reviewed: checking('Reviewed'),
+};
+
 /** Any exception becomes the `err` of the contract: the policy could not do its work, and the plan is blocked. */
-function stage(name, result, work) {
+function stage(name, check, work) {
     try {
         const answer = work();
-        check(result, answer, name);
+        check(answer, name);
         return answer;
     } catch (error) {
         // QuickJS makes the `err` of what is thrown; a string arrives as it is.
@@ -80,7 +89,7 @@ export function definePolicy(policy) {
         settingsSchema: settingsSchema === null ? null : JSON.stringify(settingsSchema),
         clockStepSeconds,
     };
-    check('Info', introduction, 'definePolicy');
+    checks.info(introduction, 'definePolicy');
 
     const settingsOf = (text) => {
         const { settings, findings } = parseSettings(text, settingsSchema);
@@ -96,7 +105,7 @@ export function definePolicy(policy) {
                 // There is no `err` here: what goes wrong is a finding like any other.
                 try {
                     const found = policy.checkSettings?.(settings) ?? [];
-                    check({ list: 'Finding' }, found, 'checkSettings');
+                    checks.findings(found, 'checkSettings');
                     return found;
                 } catch (error) {
                     return [finding.error('settings-not-checked', '', `the settings could not be checked: ${error.message ?? error}`)];
@@ -106,28 +115,28 @@ export function definePolicy(policy) {
     };
     if (policy.validate) {
         exported.validate = {
-            validate: (context, settings, spec) => stage('validate', { list: 'Finding' },
-                () => policy.validate({ context, settings: settingsOf(settings), spec }) ?? []),
+            validate: (context, settings, spec) => stage('validate', checks.findings,
+                () => policy.validate({ context, settings: settingsOf(settings), spec: unsigned(spec) }) ?? []),
         };
     }
     if (policy.transform) {
         exported.transform = {
-            transform: (context, settings, spec) => stage('transform', 'Transformed', () => {
-                const answer = policy.transform({ context, settings: settingsOf(settings), spec });
+            transform: (context, settings, spec) => stage('transform', checks.transformed, () => {
+                const answer = policy.transform({ context, settings: settingsOf(settings), spec: unsigned(spec) });
                 return answer?.roles === undefined ? answer : { spec: answer, findings: [] };
             }),
         };
     }
     if (policy.plan) {
         exported.plan = {
-            plan: (context, settings, desired, actual) => stage('plan', { list: 'Step' },
-                () => policy.plan({ context, settings: settingsOf(settings), desired, actual })),
+            plan: (context, settings, desired, actual) => stage('plan', checks.steps,
+                () => policy.plan({ context, settings: settingsOf(settings), desired: unsigned(desired), actual: unsigned(actual) })),
         };
     }
     if (policy.review) {
         exported.review = {
-            review: (context, settings, actual, steps) => stage('review', 'Reviewed',
-                () => policy.review({ context, settings: settingsOf(settings), actual, steps })),
+            review: (context, settings, actual, steps) => stage('review', checks.reviewed,
+                () => policy.review({ context, settings: settingsOf(settings), actual: unsigned(actual), steps: unsignedSteps(steps) })),
         };
     }
     return exported;

@@ -139,8 +139,51 @@ test('in a component the console and the log go to the host, from the first call
             console.debug();
             log.error('no');
         } });
-        component(policy, (level, message) => print(level + ': ' + message)).validate.validate({}, 'null', { roles: [] });`;
+        component(policy, (level, message) => print(level + ': ' + message)).validate.validate({}, 'null', { roles: [], databases: [] });`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script],
         { cwd: fileURLToPath(new URL('..', import.meta.url)), encoding: 'utf8' });
-    assert.equal(stdout, 'info: looking at {"roles":[]} 5 Error: odd\nwarn: hm\ndebug: \nerror: no\n', stderr);
+    assert.equal(stdout, 'info: looking at {"roles":[],"databases":[]} 5 Error: odd\nwarn: hm\ndebug: \nerror: no\n', stderr);
+});
+
+test('a number that the engine hands over as a negative one is what the contract says', () => {
+    const large = { database: 'shop', on: { tag: 'large-object', val: -1 }, privileges: {}, grantable: {} };
+    const given = () => spec(user('a', { connectionLimit: { tag: 'at-most', val: -2 }, grants: [large] }));
+    const seen = [];
+    const policy = definePolicy({
+        ...identity,
+        transform: ({ spec: { roles: [role] } }) => {
+            seen.push(role.connectionLimit.val, role.grants[0].on.val);
+            return { findings: [] };
+        },
+        review: ({ steps }) => {
+            seen.push(...steps.map(({ change }) => change.val.grant?.on.val ?? change.val.connectionLimit.val));
+            return verdict.allow();
+        },
+    });
+    policy.transform.transform(context(), 'null', given());
+    policy.review.review(context(), 'null', given(), [
+        step({ tag: 'grant-privilege', val: { role: 'a', grant: { ...large, on: { tag: 'large-object', val: -3 } } } }, ''),
+        step({ tag: 'alter-role', val: { name: 'a', set: {}, clear: {}, connectionLimit: { tag: 'at-most', val: -4 } } }, ''),
+    ]);
+    assert.deepEqual(seen, [-2, -1, -3, -4].map((number) => number + 2 ** 32));
+});
+
+test('an answer with everything in it, and one with what may be left out left out, are as they must be', () => {
+    const full = user('a', {
+        connectionLimit: { tag: 'at-most', val: 5 }, validUntil: { tag: 'never' }, hasPassword: true, labels: [{ key: 'a', value: 'b' }],
+        grants: [{ database: null, on: { tag: 'schema', val: 'public' }, privileges: { select: true }, grantable: {} }],
+    });
+    const answer = (...roles) => definePolicy({ ...identity, transform: () => spec(...roles) }).transform.transform(context(), 'null', spec());
+    assert.equal(answer(full).spec.roles[0], full);
+    const { comment, connectionLimit, validUntil, credential, hasPassword, ...least } = user('b');
+    assert.equal(answer(least).spec.roles.length, 1);
+    const wrong = [
+        [{ comnent: '?' }, /roles\[1\] has a field "comnent", which Role does not know/],
+        [{ attributes: { superuesr: true } }, /roles\[1\]\.attributes has a field "superuesr"/],
+        [{ connectionLimit: { tag: 'at-most', val: '5' } }, /roles\[1\]\.connectionLimit\.val must be a whole number/],
+        [{ validUntil: { tag: 'at', val: 1.5 } }, /roles\[1\]\.validUntil\.val must be a whole number/],
+        [{ labels: [{ key: 'a' }] }, /roles\[1\]\.labels\[0\]\.value must be a string, and is undefined/],
+        [{ mode: 'strict' }, /roles\[1\]\.mode must be one of/],
+    ];
+    for (const [fields, words] of wrong) assert.throws(() => answer(full, user('b', fields)), (thrown) => words.test(thrown));
 });
