@@ -6,7 +6,8 @@
 //! 2. it touches only roles in scope, and never a protected one;
 //! 3. it raises nobody's power without an explicit allowance;
 //! 4. replayed over the catalog it ends exactly at the desired state;
-//! 5. it takes access from no more users than allowed: beyond that it is held until approved.
+//! 5. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
+//!    that it is held until approved.
 
 pub mod parts;
 
@@ -37,7 +38,7 @@ const LISTED: usize = 20;
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// How many users may lose access in one plan.
+    /// How many users may lose access, and declared group roles go, in one plan.
     pub deletions: usize,
     /// Names of attributes and predefined roles that a plan may give, in upper or lower case.
     pub allowed_powers: BTreeSet<String>,
@@ -45,6 +46,8 @@ pub struct Bounds {
     pub reassign_owned_to: String,
     /// How many users the spec declares, after all transforms.
     pub users_declared: usize,
+    /// And how many group roles; those that are only named do not count.
+    pub roles_declared: usize,
     /// The digest of the plan that the operator approved.
     pub approved: Option<String>,
 }
@@ -428,8 +431,12 @@ impl<'a, R: Borrow<Role>> Reach<'a, R> {
 /// Rule 5: why a person has to look at the plan first, if so.
 fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Option<String> {
     let mut losing: BTreeSet<&str> = BTreeSet::new();
+    let mut going: BTreeSet<&str> = BTreeSet::new();
     for step in &plan.steps {
         let Some(name) = step.change.role() else { continue };
+        if matches!(step.change, Change::DropRole { .. }) && resolved.removable_groups.contains(name) {
+            going.insert(name);
+        }
         let Some(found) = catalog.roles.get(name).filter(|found| found.is_user()) else { continue };
         let loses = match &step.change {
             Change::DropRole { .. } => true,
@@ -450,28 +457,28 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
             losing.insert(name);
         }
     }
-    if losing.is_empty() {
+    if losing.is_empty() && going.is_empty() {
         return None;
     }
-    let some: Vec<&str> = losing.iter().take(5).copied().collect();
-    let list = format!("{}{}", some.join(", "), if losing.len() > some.len() { ", …" } else { "" });
-    if bounds.users_declared == 0 {
-        return Some(format!(
-            "the spec declares no users at all, and {} would lose access ({list})",
-            count(losing.len())
-        ));
+    // One that was made a group role by hand is there only once.
+    losing.retain(|name| !going.contains(name));
+    let all: Vec<&str> = losing.iter().chain(&going).copied().collect();
+    let some = all.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    let list = format!("{some}{}", if all.len() > 5 { ", …" } else { "" });
+    let lose = (!losing.is_empty()).then(|| format!("{} would lose access", count(losing.len(), "user")));
+    let go = (!going.is_empty()).then(|| format!("{} would be dropped", count(going.len(), "group role")));
+    let what = format!("{} ({list})", [lose, go].into_iter().flatten().collect::<Vec<_>>().join(" and "));
+    if bounds.users_declared == 0 && !losing.is_empty() {
+        return Some(format!("the spec declares no users at all, and {what}"));
     }
-    (losing.len() > bounds.deletions).then(|| {
-        format!(
-            "{} would lose access ({list}), and MAX_DELETIONS allows {} in one plan",
-            count(losing.len()),
-            bounds.deletions
-        )
-    })
+    if bounds.roles_declared == 0 && !going.is_empty() {
+        return Some(format!("the spec declares no group roles any more, and {what}"));
+    }
+    (all.len() > bounds.deletions).then(|| format!("{what}, and MAX_DELETIONS allows {} in one plan", bounds.deletions))
 }
 
-fn count(users: usize) -> String {
-    if users == 1 { "1 user".into() } else { format!("{users} users") }
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ fn bounds() -> Bounds {
         allowed_powers: BTreeSet::new(),
         reassign_owned_to: "postgres".into(),
         users_declared: 1,
+        roles_declared: 1,
         approved: None,
     }
 }
@@ -239,6 +240,32 @@ fn a_spec_without_users_is_always_held() {
     let World { catalog, resolved } = world();
     let bounds = Bounds { deletions: 100, users_declared: 0, ..bounds() };
     assert!(matches!(judge(plan(vec![drop_carol()]), "honest", &resolved, &catalog, &bounds), Judgement::Held(_)));
+}
+
+#[test]
+fn group_roles_that_were_declared_count_and_the_last_of_them_is_always_held() {
+    let World { mut catalog, mut resolved } = world();
+    catalog.roles.insert("analyst".into(), role("analyst", Attributes::GROUP));
+    resolved.removable.insert("analyst".into());
+    let drop_analyst = || Change::DropRole { name: "analyst".into(), reassign_to: None };
+    let why = |resolved: &Resolved, bounds: Bounds| match judge(
+        plan(vec![drop_carol(), drop_analyst()]),
+        "honest",
+        resolved,
+        &catalog,
+        &bounds,
+    ) {
+        Judgement::Held(held) => Some(held.why),
+        Judgement::Pass(_) => None,
+        Judgement::Refused(refusal) => panic!("{refusal}"),
+    };
+    assert_eq!(why(&resolved, bounds()), None, "one that was only named goes with its last member");
+    resolved.removable_groups.insert("analyst".into());
+    let told = "1 user would lose access and 1 group role would be dropped (carol, analyst)";
+    assert_eq!(why(&resolved, bounds()), Some(format!("{told}, and MAX_DELETIONS allows 1 in one plan")));
+    assert_eq!(why(&resolved, Bounds { deletions: 2, ..bounds() }), None);
+    let last = Bounds { deletions: 2, roles_declared: 0, ..bounds() };
+    assert_eq!(why(&resolved, last), Some(format!("the spec declares no group roles any more, and {told}")));
 }
 
 #[test]

@@ -56,6 +56,14 @@ pub struct Record {
     pub applied: Option<Role>,
 }
 
+impl Record {
+    /// Whether somebody asked for the role itself: a user, or a group role of the list `roles`. A group role
+    /// that was only named by its members goes with them, and is missed by nobody else.
+    pub fn is_declared(&self) -> bool {
+        self.kind == Kind::User || self.applied.as_ref().is_some_and(|role| role.mode != Mode::Present)
+    }
+}
+
 /// Managed roles by name.
 pub type Records = BTreeMap<String, Record>;
 
@@ -69,6 +77,8 @@ pub struct Resolved {
     pub in_scope: BTreeSet<String>,
     /// Roles that a plan must remove: recorded, there, and no longer declared.
     pub removable: BTreeSet<String>,
+    /// Of these, the group roles that were declared: they count when many go at once.
+    pub removable_groups: BTreeSet<String>,
     /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
     /// under the same name, or protected since.
     pub released: BTreeSet<String>,
@@ -403,6 +413,8 @@ fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resol
             resolved.desired.insert(name, found.clone());
         }
     }
+    let was_declared = |name: &&String| records.get(*name).is_some_and(|it| it.kind == Kind::Group && it.is_declared());
+    resolved.removable_groups = going.iter().filter(was_declared).cloned().collect();
     resolved.removable = going;
 }
 

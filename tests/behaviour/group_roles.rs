@@ -107,6 +107,38 @@ fn a_role_that_is_there_is_taken_over_and_one_that_is_no_longer_declared_goes() 
     assert!(!cluster.has_role("analyst") && cluster.has_role("stranger") && cluster.has_role("writer"));
 }
 
+/// Nothing is done, and why; the digest by which it may be.
+fn held(rolewright: &Rolewright<'_>, why: &str) -> String {
+    let document = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+    assert!(document["held"].as_str().is_some_and(|held| held.contains(why)), "{document}");
+    rolewright.apply().exits_with(3);
+    document["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_list_of_roles_that_is_lost_drops_none_of_them() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    let users: String = (0..30).map(|number| format!("  - {{username: user{number}, password: none}}\n")).collect();
+    manifests.users(&format!("users:\n{users}roles: [{{name: analyst}}, {{name: seller}}, {{name: clerk}}]\n"));
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let before = cluster.fingerprint();
+    // A fifth of 33 is more than these three: it is held because it is all of them.
+    manifests.users(&format!("users:\n{users}"));
+    held(&rolewright, "declares no group roles any more");
+    assert_eq!(cluster.fingerprint(), before);
+    // One of several is within the budget.
+    manifests.users(&format!("users:\n{users}roles: [{{name: analyst}}, {{name: seller}}]\n"));
+    rolewright.apply().succeeds();
+    assert!(!cluster.has_role("clerk") && cluster.has_role("analyst"));
+    // Who is named by a user from now on goes with it, as always.
+    manifests.users(&format!("users:\n{users}  - {{username: bob, password: none, roles: [analyst, seller]}}\n"));
+    rolewright.apply().succeeds();
+    manifests.users(&format!("users:\n{users}"));
+    rolewright.apply().succeeds();
+    assert!(!cluster.has_role("bob") && !cluster.has_role("analyst"));
+}
+
 #[test]
 fn options_of_memberships_are_exact_where_the_server_has_them_and_refused_where_it_has_not() {
     let (cluster, manifests) = (Cluster::start(), Manifests::new());
@@ -168,6 +200,7 @@ fn a_role_of_a_hostile_name_is_a_role_like_any_other() {
     assert_eq!(cluster.value("SELECT count(*) FROM pg_auth_members WHERE roleid = '\"o''ther\"'::regrole"), "4");
     rolewright.plan_json().is_empty();
     manifests.users("users: []\n");
-    rolewright.env("MAX_DELETIONS", "0").apply().succeeds();
+    let digest = held(&rolewright, "5 group roles would be dropped");
+    rolewright.command(&["apply", "--approve", &digest]).succeeds();
     assert!(names.iter().all(|name| !cluster.has_role(name)));
 }

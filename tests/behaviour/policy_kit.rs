@@ -213,6 +213,14 @@ fn a_chain_is_checked_and_measured_as_a_whole() {
     assert_eq!(stages, ["validate", "transform", "plan", "review", "all"]);
     assert!(fs::read_dir(&cache).unwrap().count() > 0, "nothing was kept");
 
+    // What is meant for one module alone is not dropped in silence.
+    for stray in [&["--wasi-stub"][..], &["--settings", "chain.yaml"]] {
+        for command in ["check", "bench"] {
+            let arguments = [&[command, "chain.yaml"], stray].concat();
+            rolewright(&directory, &arguments).exits_with(1).says("leave --").says("out");
+        }
+    }
+
     write(&directory, "chain.yaml", &document("nowhere.wasm"));
     let refused = rolewright(&directory, &["check", "chain.yaml"]).exits_with(1);
     assert_eq!(refused.stderr.matches("can't be read").count(), 1, "said twice: {}", refused.stderr);

@@ -9,6 +9,9 @@ use crate::resolve::{Kind, Origin};
 #[derive(Debug, Serialize, Deserialize)]
 struct AppliedRole {
     attributes: Vec<String>,
+    /// Of a role that cannot log in: whether it was declared itself, and not only named by others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    declared: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connection_limit: Option<u32>,
     /// Unix seconds; absent: never.
@@ -55,6 +58,7 @@ pub(super) fn to_json(role: &Role) -> String {
     let words = |privileges: Privileges| privileges.iter_names().map(|(name, _)| name.to_owned()).collect();
     let applied = AppliedRole {
         attributes: role.attributes.keywords().map(str::to_owned).collect(),
+        declared: role.mode != Mode::Present && !role.is_user(),
         connection_limit: match role.connection_limit {
             Some(Limit::AtMost(limit)) => Some(limit),
             _ => None,
@@ -112,7 +116,9 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
     let privileges = |words: &[String]| {
         words.iter().filter_map(|word| Privileges::from_name(word)).fold(Privileges::empty(), |a, b| a | b)
     };
-    let mut role = Role::new(name, Mode::Authoritative, attributes);
+    let declared = applied.declared || attributes.contains(Attributes::LOGIN);
+    let mode = if declared { Mode::Authoritative } else { Mode::Present };
+    let mut role = Role::new(name, mode, attributes);
     role.standing = Standing::Managed;
     role.connection_limit = Some(applied.connection_limit.map_or(Limit::Unlimited, Limit::AtMost));
     role.valid_until = Some(applied.valid_until.map_or(Expiry::Never, Expiry::At));
@@ -198,5 +204,11 @@ mod tests {
         role.settings = vec![Setting { database: None, name: "work_mem".into(), value: "64MB".into() }];
         role.has_password = Some(true);
         assert_eq!(from_json("alice", &to_json(&role)).expect("readable"), role);
+        for mode in [Mode::Authoritative, Mode::Present] {
+            let mut group = Role { mode, ..Role::new("analyst", mode, Attributes::GROUP) };
+            group.connection_limit = Some(Limit::Unlimited);
+            group.valid_until = Some(Expiry::Never);
+            assert_eq!(from_json("analyst", &to_json(&group)).expect("readable"), group);
+        }
     }
 }

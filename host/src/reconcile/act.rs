@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
 use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
-use crate::model::{Role, Severity, Standing};
+use crate::model::{Mode, Role, Severity, Standing};
 use crate::plan::replay::compare;
 use crate::plan::{Change, Plan};
 use crate::postgres::apply::{self, Failed, Verifiers};
@@ -441,7 +441,8 @@ fn as_applied(role: &Role) -> Role {
     memberships.sort();
     memberships.dedup();
     Role {
-        mode: crate::model::Mode::Authoritative,
+        // Declared or only named: how much of it the spec spoke for is of no interest afterwards.
+        mode: if role.mode == Mode::Present { Mode::Present } else { Mode::Authoritative },
         standing: Standing::Managed,
         memberships,
         credential: None,

@@ -144,7 +144,10 @@ impl Reconciler {
         }
 
         let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
-        let users_declared = spec.roles.values().filter(|role| kind_of(role) == Kind::User).count();
+        let mut declared = (0, 0);
+        for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
+            *(if role.is_user() { &mut declared.0 } else { &mut declared.1 }) += 1;
+        }
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
@@ -158,7 +161,7 @@ impl Reconciler {
         let reviewed =
             tokio::task::block_in_place(|| chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps))?;
         findings.extend(reviewed.findings);
-        let bounds = self.bounds(&observation, users_declared, approved);
+        let bounds = self.bounds(&observation, declared, approved);
         let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
             Judgement::Refused(refusal) => Verdict::Refused(refusal),
             _ if reviewed.verdict == policy::Verdict::Deny => Verdict::Denied { by: reviewed.by },
@@ -212,18 +215,20 @@ impl Reconciler {
         })
     }
 
-    fn bounds(&self, observation: &Observation, users_declared: usize, approved: Option<&str>) -> Bounds {
+    /// `declared`: users, and group roles.
+    fn bounds(&self, observation: &Observation, declared: (usize, usize), approved: Option<&str>) -> Bounds {
         let managed = observation
             .state
             .records
             .iter()
-            .filter(|(name, record)| record.kind == Kind::User && observation.catalog.roles.contains_key(*name))
+            .filter(|(name, record)| record.is_declared() && observation.catalog.roles.contains_key(*name))
             .count();
         Bounds {
             deletions: self.settings.max_deletions.allowed(managed),
             allowed_powers: self.settings.allowed_powers.clone(),
             reassign_owned_to: self.settings.reassign_owned_to.clone(),
-            users_declared,
+            users_declared: declared.0,
+            roles_declared: declared.1,
             approved: approved.map(str::to_owned),
         }
     }

@@ -232,6 +232,7 @@ fn bounds() -> Bounds {
         deletions: usize::MAX,
         allowed_powers: BTreeSet::new(),
         reassign_owned_to: "postgres".into(),
+        roles_declared: 1,
         users_declared: 1,
         approved: None,
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, FLAGS};
 use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_name_problem};
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
@@ -14,41 +14,11 @@ use crate::catalog::is_predefined;
 use crate::model::Privileges;
 use crate::secret::SecretRef;
 
-const USER_KEYS: [&str; 17] = [
-    "username",
-    "database",
-    "databases",
-    "roles",
-    "privileges",
-    "secret",
-    "password",
-    "labels",
-    "valid_until",
-    "connection_limit",
-    "comment",
-    "superuser",
-    "createdb",
-    "createrole",
-    "inherit",
-    "replication",
-    "bypassrls",
-];
+/// What a user and a group role have in common, but for [`FLAGS`].
+const ACCESS_KEYS: [&str; 4] = ["database", "databases", "roles", "privileges"];
+const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
-const ROLE_KEYS: [&str; 13] = [
-    "name",
-    "database",
-    "databases",
-    "roles",
-    "privileges",
-    "labels",
-    "comment",
-    "superuser",
-    "createdb",
-    "createrole",
-    "inherit",
-    "replication",
-    "bypassrls",
-];
+const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
 const MEMBERSHIP_KEYS: [&str; 4] = ["role", "admin", "inherit", "set"];
 const SECRET_KEYS: [&str; 2] = ["name", "key"];
 /// What a privilege on a database may be called.
@@ -74,6 +44,11 @@ impl List {
             List::Users => "users",
             List::Roles => "roles",
         }
+    }
+
+    fn keys(self) -> Vec<&'static str> {
+        let own: &[&str] = if self == List::Users { &USER_KEYS } else { &ROLE_KEYS };
+        [&[self.words().1], &ACCESS_KEYS[..], own, &FLAGS.map(|(key, _)| key)].concat()
     }
 
     /// What an entry is called, and the key with its name.
@@ -163,7 +138,7 @@ impl Reader {
         };
         let name = self.own_name(node, list, &path);
         let who = name.as_ref().map_or_else(|| format!("this {word}"), |(name, _)| format!("{word} {name:?}"));
-        self.unknown_keys(entries, &path, &who, if list == List::Users { &USER_KEYS } else { &ROLE_KEYS });
+        self.unknown_keys(entries, &path, &who, &list.keys());
 
         let databases = self.databases(node, &path, &who);
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));

@@ -14,7 +14,7 @@ use crate::policy::kit::{self, Measured, Measurement, Metered, Subject};
 pub(super) fn bench(arguments: &BenchArgs) -> anyhow::Result<u8> {
     let runtime = super::runtime_with(arguments.cache_dir.clone())?;
     let begin = Instant::now();
-    let measured = if super::is_chain(&arguments.file) {
+    let measured = if super::is_chain(&arguments.file, arguments.settings.as_deref(), arguments.wasi_stub)? {
         let metered = Metered::load(&runtime, &arguments.file)?;
         let loaded = begin.elapsed().as_secs_f64();
         let modules: Vec<_> = metered.chain.modules().map(|module| module.name.clone()).collect();

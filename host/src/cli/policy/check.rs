@@ -13,7 +13,7 @@ use crate::policy::{Chain, ModuleInfo};
 use crate::printable;
 
 pub(super) fn check(arguments: &CheckArgs) -> anyhow::Result<u8> {
-    if super::is_chain(&arguments.file) {
+    if super::is_chain(&arguments.file, arguments.settings.as_deref(), arguments.wasi_stub)? {
         return chain(arguments);
     }
     let settings = super::settings(arguments.settings.as_deref())?;
@@ -35,7 +35,6 @@ fn chain(arguments: &CheckArgs) -> anyhow::Result<u8> {
         TextFormat::Text => {
             let mut text = format!("{:<20} {:<9} {:<8} {:<26} {}\n", "policy", "version", "mode", "stages", "sha256");
             for module in chain.modules() {
-                let stages: Vec<&str> = module.stages.iter().map(|stage| stage.as_str()).collect();
                 // Writing to a String does not fail.
                 let _ = writeln!(
                     text,
@@ -43,7 +42,7 @@ fn chain(arguments: &CheckArgs) -> anyhow::Result<u8> {
                     printable::line(&module.name).to_string(),
                     printable::line(&module.version).to_string(),
                     module.mode.as_str(),
-                    stages.join(", "),
+                    super::stages(&module.stages),
                     module.sha256
                 );
             }

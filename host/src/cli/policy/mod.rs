@@ -19,7 +19,7 @@ use super::args::PolicyCommand;
 use super::registry;
 use super::setup;
 use crate::policy::kit::{self, Cost};
-use crate::policy::{Chain, Limits, Runtime, Wasi};
+use crate::policy::{Chain, Limits, Runtime, Stage, Wasi};
 
 pub(super) fn policy(command: PolicyCommand) -> anyhow::Result<u8> {
     match command {
@@ -55,9 +55,21 @@ fn settings(file: Option<&Path>) -> anyhow::Result<serde_json::Value> {
     Ok(file.map(kit::settings).transpose()?.unwrap_or_default())
 }
 
-/// Whether a file is a chain document, and not a module.
-fn is_chain(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+/// Whether a file is a chain document, and not a module. What is meant for a module by itself has no place there.
+fn is_chain(file: &Path, settings: Option<&Path>, wasi_stub: bool) -> anyhow::Result<bool> {
+    let is_chain = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let stray = if settings.is_some() { "--settings" } else { "--wasi-stub" };
+    anyhow::ensure!(
+        !(is_chain && (settings.is_some() || wasi_stub)),
+        "{} is a chain document, and has `settings` and `wasi` for each of its modules: leave {stray} out",
+        file.display()
+    );
+    Ok(is_chain)
+}
+
+/// The stages of a module, for people.
+fn stages(stages: &[Stage]) -> String {
+    stages.iter().map(|stage| stage.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn wasi(stub: bool) -> Wasi {

@@ -60,10 +60,8 @@ pub(super) fn test(arguments: &TestArgs) -> anyhow::Result<u8> {
         if arguments.module.is_none()
             && let Some(source) = project::newer_source(&module)
         {
-            let (source, module) = (source.display(), module.display());
-            eprintln!(
-                "warning: {source} is newer than {module}: run `rolewright policy build` to test what it says now"
-            );
+            let paths = format!("{} is newer than {}", source.display(), module.display());
+            eprintln!("warning: {}: run `rolewright policy build` to test what it says now", printable::line(&paths));
         }
         for path in cases {
             let (name, outcome, cost) = one(&runtime, &standard, &module, &path, arguments);

@@ -107,6 +107,7 @@ pub(super) fn refusal(case: &Case, spec: &Spec, resolved: &Resolved, steps: &[St
         deletions: usize::MAX,
         allowed_powers: std::collections::BTreeSet::new(),
         reassign_owned_to: case.context.reassign_owned_to.clone(),
+        roles_declared: 1,
         users_declared: spec.roles.values().filter(|role| role.is_user()).count().max(1),
         approved: None,
     };
