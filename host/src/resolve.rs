@@ -505,6 +505,28 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_says_of_a_group_role_is_filled_in() {
+        let declared = |name: &str| Role::new(name, Mode::Authoritative, Attributes::GROUP);
+        let found = Role { has_password: Some(true), comment: Some("c".to_owned()), ..declared("there") };
+        let resolved = resolve_all(&spec(&[declared("there"), declared("new")]), catalog(&[found]), &Records::new());
+        let (there, new) = (&resolved.desired["there"], &resolved.desired["new"]);
+        assert_eq!((there.has_password, there.comment.as_deref()), (Some(true), Some("c")));
+        assert_eq!((new.has_password, new.connection_limit), (Some(false), Some(Limit::Unlimited)));
+    }
+
+    #[test]
+    fn a_group_role_that_was_declared_is_told_from_one_that_was_only_named() {
+        let record =
+            |oid, mode| Record { applied: Some(Role::new("", mode, Attributes::GROUP)), ..record(oid, Kind::Group) };
+        let records =
+            Records::from([("a".into(), record(100, Mode::Authoritative)), ("b".into(), record(101, Mode::Present))]);
+        let group = |name: &str| Role::new(name, Mode::Present, Attributes::GROUP);
+        let resolved = resolve_all(&spec(&[]), catalog(&[group("a"), group("b")]), &records);
+        assert_eq!(resolved.removable, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        assert_eq!(resolved.removable_groups, BTreeSet::from(["a".to_owned()]));
+    }
+
+    #[test]
     fn a_role_made_anew_by_somebody_else_is_released() {
         let records = Records::from([("alice".into(), record(7, Kind::User))]);
         let resolved = resolve_all(&spec(&[]), catalog(&[user("alice")]), &records);
