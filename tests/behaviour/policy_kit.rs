@@ -391,6 +391,11 @@ fn a_new_policy_in_rust_is_built_tested_checked_and_run() {
     let checked = rolewright(&project, &["check", "dist/team-naming.wasm"]).exits_with(0).says("0 failed");
     // Its file carries the version that it was built with.
     assert!(checked.stdout.contains("ok     identity"), "{}", checked.stdout);
+    // One of its own tests holds settings.schema.json to the type of the settings.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let own = Command::new(cargo).args(["test", "--lib"]).current_dir(&project).output().unwrap();
+    let said = String::from_utf8_lossy(&own.stdout) + String::from_utf8_lossy(&own.stderr);
+    assert!(own.status.success() && said.contains("the_schema_is_that_of_the_settings ... ok"), "{said}");
     let case = fs::read_dir(project.join("fixtures")).unwrap().next().unwrap().unwrap().path();
     let inspected = rolewright(&project, &["inspect", "dist/team-naming.wasm"]).exits_with(0);
     let stage =
