@@ -286,6 +286,11 @@ fn scope(
                 format!("{role:?} would get its password from a place that it was not given"),
             );
         }
+        Change::GrantPrivilege { role, grant } | Change::RevokePrivilege { role, grant }
+            if !catalog.knows(role.as_deref(), grant) =>
+        {
+            violate("unknown-object", format!("nobody has found {}", grant.on.in_words()));
+        }
         Change::SetPassword(_) if resolved.desired.get(role).is_none_or(|wanted| wanted.credential.is_none()) => {
             violate("foreign-credential", format!("no Secret is declared for {role:?}"));
         }
@@ -432,12 +437,21 @@ impl<'a, R: Borrow<Role>> Reach<'a, R> {
 fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Option<String> {
     let mut losing: BTreeSet<&str> = BTreeSet::new();
     let mut going: BTreeSet<&str> = BTreeSet::new();
+    let mut emptied: BTreeSet<&str> = BTreeSet::new();
     for step in &plan.steps {
         let Some(name) = step.change.role() else { continue };
         if matches!(step.change, Change::DropRole { .. }) && resolved.removable_groups.contains(name) {
             going.insert(name);
         }
-        let Some(found) = catalog.roles.get(name).filter(|found| found.is_user()) else { continue };
+        let Some(found) = catalog.roles.get(name) else { continue };
+        if matches!(step.change, Change::RevokePrivilege { .. })
+            && resolved.desired.get(name).is_some_and(|wanted| holds_inside(found) && !holds_inside(wanted))
+        {
+            emptied.insert(name);
+        }
+        if !found.is_user() {
+            continue;
+        }
         let loses = match &step.change {
             Change::DropRole { .. } => true,
             Change::AlterRole(patch) => {
@@ -457,17 +471,20 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
             losing.insert(name);
         }
     }
-    if losing.is_empty() && going.is_empty() {
+    if losing.is_empty() && going.is_empty() && emptied.is_empty() {
         return None;
     }
     // One that was made a group role by hand is there only once.
     losing.retain(|name| !going.contains(name));
-    let all: Vec<&str> = losing.iter().chain(&going).copied().collect();
+    emptied.retain(|name| !losing.contains(name) && !going.contains(name));
+    let all: Vec<&str> = losing.iter().chain(&going).chain(&emptied).copied().collect();
     let some = all.iter().take(5).copied().collect::<Vec<_>>().join(", ");
     let list = format!("{some}{}", if all.len() > 5 { ", …" } else { "" });
     let lose = (!losing.is_empty()).then(|| format!("{} would lose access", count(losing.len(), "user")));
     let go = (!going.is_empty()).then(|| format!("{} would be dropped", count(going.len(), "group role")));
-    let what = format!("{} ({list})", [lose, go].into_iter().flatten().collect::<Vec<_>>().join(" and "));
+    let empty = (!emptied.is_empty())
+        .then(|| format!("{} would lose all privileges inside of databases", count(emptied.len(), "role")));
+    let what = format!("{} ({list})", [lose, go, empty].into_iter().flatten().collect::<Vec<_>>().join(" and "));
     if bounds.users_declared == 0 && !losing.is_empty() {
         return Some(format!("the spec declares no users at all, and {what}"));
     }
@@ -475,6 +492,10 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         return Some(format!("the spec declares no group roles any more, and {what}"));
     }
     (all.len() > bounds.deletions).then(|| format!("{what}, and MAX_DELETIONS allows {} in one plan", bounds.deletions))
+}
+
+fn holds_inside(role: &Role) -> bool {
+    role.grants.iter().any(|grant| grant.database.is_some() && !grant.privileges.is_empty())
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -11,6 +11,10 @@ use std::fmt;
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
+mod object;
+
+pub use object::ObjectKind;
+
 bitflags! {
     /// Role attributes: <https://www.postgresql.org/docs/current/role-attributes.html>.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -10,11 +10,13 @@
 //!
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
+pub mod wishes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, is_predefined};
 use crate::model::{
-    Attributes, Expiry, Finding, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
+    Attributes, Expiry, Finding, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
     Standing,
 };
 
@@ -162,8 +164,9 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
         if !role.settings.is_empty() {
             refuse(&role.path, "configuration settings of roles");
         }
-        if role.grants.iter().any(|grant| !is_database_privilege(&grant.on, grant.privileges)) {
-            refuse(&role.path, "privileges other than CONNECT, CREATE and TEMPORARY on databases");
+        if let Some(grant) = role.grants.iter().find(|grant| !is_managed(grant)) {
+            let words: Vec<&str> = (grant.privileges | grant.grantable).keywords().collect();
+            refuse(&role.path, &format!("{} on {}", words.join(", "), grant.on.in_words()));
         }
         if role.memberships.iter().any(|edge| edge.until.is_some()) {
             refuse(&role.path, "memberships that end by themselves");
@@ -187,14 +190,38 @@ fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTree
         {
             findings.push(no_password(role));
         }
-        for database in role.grants.iter().filter_map(|grant| match &grant.on {
-            Object::Database(name) if !catalog.databases.contains_key(name) => Some(name),
-            _ => None,
-        }) {
+        let databases: BTreeSet<&String> = role
+            .grants
+            .iter()
+            .filter_map(|grant| match &grant.on {
+                Object::Database(name) => Some(name),
+                _ => grant.database.as_ref(),
+            })
+            .collect();
+        for database in databases.iter().filter(|name| !catalog.databases.contains_key(**name)) {
             let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
             findings.push(
                 Finding::new(Severity::Error, "database-missing", &role.path, message)
                     .help("create the database first, or correct its name; names are case-sensitive"),
+            );
+        }
+        let inside = role.grants.iter().filter_map(|grant| grant.database.as_ref()).collect::<BTreeSet<_>>();
+        for (database, why) in inside.into_iter().filter_map(|name| catalog.closed.get_key_value(name)) {
+            let message =
+                format!("{:?} is left as it is: database {database:?} cannot be looked into: {why}", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "database-closed", &role.path, message)
+                    .help("let the controller connect to it, or take its grants in that database out of users.yaml"),
+            );
+        }
+        let maintains = |grant: &Grant| (grant.privileges | grant.grantable).contains(Privileges::MAINTAIN);
+        if catalog.server.version < 170_000 && role.grants.iter().any(maintains) {
+            let version = catalog.server.version / 10_000;
+            let message =
+                format!("{:?} is left as it is: PostgreSQL {version} does not know the privilege MAINTAIN", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "privilege-unknown", &role.path, message)
+                    .help("leave MAINTAIN out, or move to PostgreSQL 17 or later"),
             );
         }
         for edge in &role.memberships {
@@ -357,9 +384,10 @@ fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
     }
 }
 
-fn is_database_privilege(object: &Object, privileges: Privileges) -> bool {
-    let known = Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY;
-    matches!(object, Object::Database(_)) && known.contains(privileges)
+/// Whether this version carries it out; what lies in a database must say in which.
+fn is_managed(grant: &Grant) -> bool {
+    matches!(grant.on, Object::Database(_)) == grant.database.is_none()
+        && grant.on.known_privileges().contains(grant.privileges | grant.grantable)
 }
 
 /// An ACL is one value in one row: each grantee makes every change of it more expensive, and some day
@@ -465,7 +493,7 @@ fn in_use(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Credential, Database, Grant};
+    use crate::model::{Credential, Database};
 
     fn catalog(roles: &[Role]) -> Catalog {
         let mut catalog = Catalog::default();

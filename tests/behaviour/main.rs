@@ -31,6 +31,7 @@ mod lifecycle;
 mod lock_table;
 mod logs;
 mod metrics_and_health;
+mod object_privileges;
 mod old_modules;
 mod outputs;
 mod passwords;

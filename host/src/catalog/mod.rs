@@ -1,9 +1,13 @@
 //! What PostgreSQL holds: roles, memberships, database privileges, and how far the controller may
 //! look. Plain data; reading it from a server is the business of `postgres::snapshot`.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Database, Privileges, Role, Standing};
+pub use objects::{Held, Objects, Question, Schema};
+
+use crate::model::{Database, Grant, Object, Privileges, Role, Standing};
 
 /// What PostgreSQL held at one moment.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,10 @@ pub struct Catalog {
     /// Database privileges granted by somebody other than the owner: REVOKE must run as them.
     /// Keyed by grantee and database.
     pub foreign_grantors: BTreeMap<(String, String), BTreeMap<String, Privileges>>,
+    /// What lies in the databases that the spec grants something in; the others are not looked into.
+    pub objects: BTreeMap<String, Objects>,
+    /// Databases that could not be looked into, and why.
+    pub closed: BTreeMap<String, String>,
     /// Roles that the operator protects, whether they exist or not.
     pub protected: BTreeSet<String>,
     /// What the controller is and may.
@@ -72,6 +80,55 @@ impl Catalog {
                 Standing::Foreign
             };
         }
+    }
+
+    /// What a role holds on one object by grants of others than its owner, and by whose. They can only be
+    /// revoked in their name.
+    pub fn foreign_grants(
+        &self,
+        role: &str,
+        database: Option<&str>,
+        on: &Object,
+    ) -> Option<&BTreeMap<String, Privileges>> {
+        match (database, on) {
+            (None, Object::Database(name)) => self.foreign_grantors.get(&(role.to_owned(), name.clone())),
+            (Some(database), on) => self.objects.get(database)?.held.get(role)?.get(on).map(|held| &held.foreign),
+            _ => None,
+        }
+    }
+
+    /// Whether what a grant is on was found in its database: what else a name may hold never becomes SQL.
+    pub fn knows(&self, role: Option<&str>, grant: &Grant) -> bool {
+        match (&grant.database, &grant.on) {
+            (None, Object::Database(_)) => true,
+            (Some(database), on) => self.objects.get(database).is_some_and(|objects| {
+                objects.knows(role, on) && on.future_owner().is_none_or(|owner| self.roles.contains_key(owner))
+            }),
+            _ => false,
+        }
+    }
+
+    /// Whether the controller may do what this role may: set its default privileges, for instance.
+    pub fn acts_as(&self, role: &str) -> bool {
+        let server = &self.server;
+        if server.superuser {
+            return true;
+        }
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut next: Vec<&str> = vec![&server.current_user];
+        while let Some(name) = next.pop() {
+            if name == role {
+                return true;
+            }
+            let edges = self.roles.get(name).into_iter().flat_map(|role| &role.memberships);
+            next.extend(
+                edges
+                    .filter(|edge| edge.inherit || edge.set)
+                    .map(|edge| edge.role.as_str())
+                    .filter(|role| seen.insert(role)),
+            );
+        }
+        false
     }
 
     /// Whether the role is protected; a name that the server does not know is judged by its form.

@@ -30,7 +30,17 @@ pub struct Part<'a> {
     steps: Cow<'a, [Step]>,
     /// Position in the plan of each step; `None`: the part is the plan.
     positions: Option<Vec<usize>>,
-    units: Vec<Unit>,
+    /// `None`: not taken apart yet.
+    units: Option<Vec<Unit>>,
+}
+
+/// What runs inside of one database: there, a transaction reaches nothing of the others.
+#[derive(Debug, Clone)]
+pub struct Inside {
+    /// Revocations: before the rest of the plan, so that nobody holds old and new privileges at once.
+    pub taken: Part<'static>,
+    /// Grants: after it, when every role is there.
+    pub given: Part<'static>,
 }
 
 /// What belongs together, for one role.
@@ -48,20 +58,49 @@ enum Lock {
 }
 
 impl GuardedPlan {
-    /// The plan in as few parts as keep each within that many locks. One role's steps are never taken
-    /// apart for that, however many locks they take.
+    /// What concerns the whole server, in as few parts as keep each within that many locks. One role's
+    /// steps are never taken apart for that, however many locks they take.
     pub fn parts(&self, catalog: &Catalog, room: usize) -> Vec<Part<'_>> {
-        let steps = &self.plan().steps;
-        let all: BTreeSet<Lock> = steps.iter().flat_map(|step| locks(&step.change, catalog)).collect();
+        let part = self.on_the_server();
+        let all: BTreeSet<Lock> = part.steps().iter().flat_map(|step| locks(&step.change, catalog)).collect();
         if all.len() <= room {
-            return vec![self.whole()];
+            return vec![part];
         }
-        pack(units(steps, catalog), room)
+        pack(units(part.indexed(), catalog), room)
     }
 
-    /// The plan as one part.
-    pub fn whole(&self) -> Part<'_> {
-        Part { steps: Cow::Borrowed(&self.plan().steps), positions: None, units: Vec::new() }
+    /// The plan as one part, but for what runs inside of databases.
+    pub fn on_the_server(&self) -> Part<'_> {
+        let steps = &self.plan().steps;
+        if steps.iter().all(|step| step.change.database().is_none()) {
+            return Part { steps: Cow::Borrowed(steps), positions: None, units: None };
+        }
+        self.picked(|change| change.database().is_none())
+    }
+
+    /// What runs inside of databases, by their names.
+    pub fn inside(&self) -> BTreeMap<&str, Inside> {
+        let databases: BTreeSet<&str> = self.plan().steps.iter().filter_map(|step| step.change.database()).collect();
+        let inside = |database| Inside {
+            taken: self.picked(|change| {
+                change.database() == Some(database) && matches!(change, Change::RevokePrivilege { .. })
+            }),
+            given: self.picked(|change| {
+                change.database() == Some(database) && !matches!(change, Change::RevokePrivilege { .. })
+            }),
+        };
+        databases.into_iter().map(|database| (database, inside(database))).collect()
+    }
+
+    /// Roles that are made, as a transaction elsewhere has to make them to rehearse what they get there.
+    pub fn creations(&self) -> Part<'static> {
+        self.picked(|change| matches!(change, Change::CreateRole(_)))
+    }
+
+    fn picked(&self, wanted: impl Fn(&Change) -> bool) -> Part<'static> {
+        let steps = self.plan().steps.iter().enumerate().filter(|(_, step)| wanted(&step.change));
+        let (positions, steps) = steps.map(|(index, step)| (index, step.clone())).unzip();
+        Part { steps: Cow::Owned(steps), positions: Some(positions), units: None }
     }
 }
 
@@ -84,12 +123,22 @@ impl Part<'_> {
         (0..self.steps.len()).filter_map(|index| self.position(index)).collect()
     }
 
+    /// The same without the steps of some roles.
+    #[must_use]
+    pub fn without(&self, roles: &BTreeSet<&str>) -> Part<'static> {
+        let stays = |step: &Step| step.change.role().is_none_or(|role| !roles.contains(role));
+        let (positions, steps) =
+            self.indexed().filter(|(_, step)| stays(step)).map(|(index, step)| (index, step.clone())).unzip();
+        Part { steps: Cow::Owned(steps), positions: Some(positions), units: None }
+    }
+
+    fn indexed(&self) -> impl Iterator<Item = (usize, &Step)> {
+        self.steps.iter().enumerate().map(|(index, step)| (self.position(index).unwrap_or(index), step))
+    }
+
     /// The same in smaller parts; `None` where it is about one role only.
     pub fn halved(&self, catalog: &Catalog) -> Option<Vec<Part<'static>>> {
-        let units = match self.positions {
-            Some(_) => self.units.clone(),
-            None => units(&self.steps, catalog),
-        };
+        let units = self.units.clone().unwrap_or_else(|| units(self.indexed(), catalog));
         let all: BTreeSet<&Lock> = units.iter().flat_map(|unit| &unit.locks).collect();
         let room = all.len() / 2;
         let parts = pack(units, room);
@@ -122,15 +171,16 @@ fn part(units: Vec<Unit>) -> Part<'static> {
     steps.sort_by_key(|(position, _)| *position);
     let positions = steps.iter().map(|(position, _)| *position).collect();
     let steps = steps.into_iter().map(|(_, step)| step.clone()).collect();
-    Part { steps: Cow::Owned(steps), positions: Some(positions), units }
+    Part { steps: Cow::Owned(steps), positions: Some(positions), units: Some(units) }
 }
 
 /// The plan by role, in the order that the head of this file tells of.
-fn units(steps: &[Step], catalog: &Catalog) -> Vec<Unit> {
-    let with_members = with_members(steps, catalog);
+fn units<'a>(steps: impl Iterator<Item = (usize, &'a Step)>, catalog: &'a Catalog) -> Vec<Unit> {
+    let steps: Vec<(usize, &Step)> = steps.collect();
+    let with_members = with_members(&steps, catalog);
     let mut positions: BTreeMap<(u8, &str), usize> = BTreeMap::new();
     let mut units: Vec<(u8, Unit)> = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
+    for (index, step) in steps {
         let role = step.change.role().unwrap_or("");
         let stages = if !with_members.contains(role) {
             vec![(3, step.clone())]
@@ -156,9 +206,9 @@ fn units(steps: &[Step], catalog: &Catalog) -> Vec<Unit> {
 }
 
 /// Roles that have members, before the plan or after it.
-fn with_members<'a>(steps: &'a [Step], catalog: &'a Catalog) -> BTreeSet<&'a str> {
+fn with_members<'a>(steps: &[(usize, &'a Step)], catalog: &'a Catalog) -> BTreeSet<&'a str> {
     let found = catalog.roles.values().flat_map(|role| &role.memberships);
-    let made = steps.iter().flat_map(|step| match &step.change {
+    let made = steps.iter().flat_map(|(_, step)| match &step.change {
         Change::CreateRole(role) => role.memberships.as_slice(),
         Change::GrantRole { membership, .. } => std::slice::from_ref(membership),
         _ => &[],

@@ -179,14 +179,13 @@ impl Ledger {
         }
     }
 
-    /// Whether inputs and fingerprint are those that were last seen to need nothing. Two small
-    /// queries, and the answer "no" where anything is unclear.
-    pub async fn fingerprint_if_converged(
+    /// The fingerprint that was last seen to need nothing, with these inputs. Two small queries, and
+    /// `None` where anything is unclear.
+    pub async fn converged_fingerprint(
         client: &Client,
         state_file: &Path,
         inputs: &str,
-        fingerprint: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Option<String>, LedgerError> {
         // Whose schema it is comes first: reading a stranger's view would run the stranger's code.
         let converged = match Ledger::locate(client, state_file).await? {
             Ledger::Database { exists: true } => database::converged(client).await?,
@@ -196,7 +195,7 @@ impl Ledger {
                 file::read(&path)?.and_then(|state| state.converged)
             }
         };
-        Ok(converged.is_some_and(|seen| seen.inputs == inputs && seen.fingerprint == fingerprint))
+        Ok(converged.filter(|seen| seen.inputs == inputs).map(|seen| seen.fingerprint))
     }
 
     /// Who claimed the ledger last. One that is kept in a file knows of nobody.

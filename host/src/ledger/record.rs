@@ -23,6 +23,9 @@ struct AppliedRole {
     memberships: Vec<AppliedMembership>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     databases: Vec<AppliedDatabase>,
+    /// What it holds inside of databases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<AppliedGrant>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     settings: Vec<AppliedSetting>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,90 @@ struct AppliedDatabase {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct AppliedGrant {
+    database: String,
+    /// Such as `table` or `future-tables`.
+    on: String,
+    /// Default privileges: whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arguments: Option<String>,
+    privileges: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grantable: Vec<String>,
+}
+
+impl AppliedGrant {
+    /// `None` for what lies in no database, and for what this version does not manage.
+    fn of(grant: &Grant) -> Option<AppliedGrant> {
+        let mut applied = AppliedGrant {
+            database: grant.database.clone()?,
+            on: String::new(),
+            owner: grant.on.future_owner().map(str::to_owned),
+            schema: grant.on.schema().map(str::to_owned),
+            name: None,
+            arguments: None,
+            privileges: words(grant.privileges),
+            grantable: words(grant.grantable),
+        };
+        let (on, name, arguments) = match &grant.on {
+            Object::Schema(_) => ("schema", None, None),
+            Object::Table { name, .. } => ("table", Some(name), None),
+            Object::Sequence { name, .. } => ("sequence", Some(name), None),
+            Object::Routine { name, arguments, .. } => ("routine", Some(name), Some(arguments)),
+            Object::AllTables(_) => ("all-tables", None, None),
+            Object::AllSequences(_) => ("all-sequences", None, None),
+            Object::AllRoutines(_) => ("all-routines", None, None),
+            Object::FutureTables { .. } => ("future-tables", None, None),
+            Object::FutureSequences { .. } => ("future-sequences", None, None),
+            Object::FutureRoutines { .. } => ("future-routines", None, None),
+            Object::FutureTypes { .. } => ("future-types", None, None),
+            Object::FutureSchemas { .. } => ("future-schemas", None, None),
+            _ => return None,
+        };
+        applied.on = on.to_owned();
+        applied.name = name.cloned();
+        applied.arguments = arguments.cloned();
+        Some(applied)
+    }
+
+    /// `None` where it does not say which object.
+    fn grant(self) -> Option<Grant> {
+        let (schema, owner) = (self.schema, self.owner);
+        let on = match self.on.as_str() {
+            "schema" => Object::Schema(schema?),
+            "table" => Object::Table { schema: schema?, name: self.name? },
+            "sequence" => Object::Sequence { schema: schema?, name: self.name? },
+            "routine" => Object::Routine { schema: schema?, name: self.name?, arguments: self.arguments? },
+            "all-tables" => Object::AllTables(schema?),
+            "all-sequences" => Object::AllSequences(schema?),
+            "all-routines" => Object::AllRoutines(schema?),
+            "future-tables" => Object::FutureTables { owner: owner?, schema },
+            "future-sequences" => Object::FutureSequences { owner: owner?, schema },
+            "future-routines" => Object::FutureRoutines { owner: owner?, schema },
+            "future-types" => Object::FutureTypes { owner: owner?, schema },
+            "future-schemas" => Object::FutureSchemas { owner: owner?, schema },
+            _ => return None,
+        };
+        let (privileges, grantable) = (of_words(&self.privileges), of_words(&self.grantable));
+        Some(Grant { database: Some(self.database), on, privileges, grantable })
+    }
+}
+
+fn words(privileges: Privileges) -> Vec<String> {
+    privileges.iter_names().map(|(name, _)| name.to_owned()).collect()
+}
+
+fn of_words(words: &[String]) -> Privileges {
+    words.iter().filter_map(|word| Privileges::from_name(word)).fold(Privileges::empty(), |a, b| a | b)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct AppliedSetting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     database: Option<String>,
@@ -55,7 +142,6 @@ struct AppliedSetting {
 }
 
 pub(super) fn to_json(role: &Role) -> String {
-    let words = |privileges: Privileges| privileges.iter_names().map(|(name, _)| name.to_owned()).collect();
     let applied = AppliedRole {
         attributes: role.attributes.keywords().map(str::to_owned).collect(),
         declared: role.mode != Mode::Present && !role.is_user(),
@@ -90,6 +176,7 @@ pub(super) fn to_json(role: &Role) -> String {
                 _ => None,
             })
             .collect(),
+        grants: role.grants.iter().filter_map(AppliedGrant::of).collect(),
         settings: role
             .settings
             .iter()
@@ -113,9 +200,6 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
         .iter()
         .filter_map(|word| Attributes::from_name(word))
         .fold(Attributes::empty(), |a, b| a | b);
-    let privileges = |words: &[String]| {
-        words.iter().filter_map(|word| Privileges::from_name(word)).fold(Privileges::empty(), |a, b| a | b)
-    };
     let declared = applied.declared || attributes.contains(Attributes::LOGIN);
     let mode = if declared { Mode::Authoritative } else { Mode::Present };
     let mut role = Role::new(name, mode, attributes);
@@ -135,15 +219,24 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
             grantor: None,
         })
         .collect();
+    let inside = applied
+        .grants
+        .into_iter()
+        .map(|held| {
+            let why = format!("an object of kind {:?}", held.on);
+            held.grant().ok_or(LedgerError::Unreadable { name: name.to_owned(), why })
+        })
+        .collect::<Result<Vec<Grant>, LedgerError>>()?;
     role.grants = applied
         .databases
         .into_iter()
         .map(|held| Grant {
             database: None,
-            privileges: privileges(&held.privileges),
-            grantable: privileges(&held.grantable),
+            privileges: of_words(&held.privileges),
+            grantable: of_words(&held.grantable),
             on: Object::Database(held.database),
         })
+        .chain(inside)
         .collect();
     role.settings = applied
         .settings

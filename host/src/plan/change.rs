@@ -135,6 +135,14 @@ impl Change {
         }
     }
 
+    /// The database that it has to be run in; `None`: any will do.
+    pub fn database(&self) -> Option<&str> {
+        match self {
+            Change::GrantPrivilege { grant, .. } | Change::RevokePrivilege { grant, .. } => grant.database.as_deref(),
+            _ => None,
+        }
+    }
+
     /// How bad the change is if it turns out to be a mistake, in the host's own judgement.
     pub fn risk(&self) -> Risk {
         match self {

@@ -172,13 +172,14 @@ fn require(roles: &Roles<'_>, name: &str) -> Result<(), String> {
     if roles.contains_key(name) { Ok(()) } else { Err(absent(name)) }
 }
 
-/// Database privileges of a role are carried out; PUBLIC and other objects are not.
+/// Privileges of roles are carried out, those of PUBLIC are not; and not on every object.
 fn grantee<'a>(role: Option<&'a str>, grant: &Grant) -> Result<&'a str, String> {
     let role = role.ok_or("PUBLIC is not managed")?;
-    match grant.on {
-        Object::Database(_) => Ok(role),
-        _ => Err(format!("this version of Rolewright does not carry out privileges on {:?}", grant.on)),
+    let inside = !matches!(grant.on, Object::Database(_));
+    if grant.on.known_privileges().is_empty() || inside != grant.database.is_some() {
+        return Err(format!("this version of Rolewright does not carry out privileges on {:?}", grant.on));
     }
+    Ok(role)
 }
 
 fn absent(name: &str) -> String {
@@ -277,11 +278,11 @@ pub fn compare(made: &Role, wanted: &Role, options: bool) -> Vec<String> {
     let (held, due) = (grants(&made.grants), grants(&wanted.grants));
     for (on, privileges) in &held {
         if due.get(on) != Some(privileges) {
-            found.push(format!("holds other privileges than wished on {}", describe(on.1)));
+            found.push(format!("holds other privileges than wished on {}", describe(*on)));
         }
     }
     for on in due.keys().filter(|on| !held.contains_key(*on)) {
-        found.push(format!("does not hold its privileges on {}", describe(on.1)));
+        found.push(format!("does not hold its privileges on {}", describe(*on)));
     }
     let key = |setting: &crate::model::Setting| (setting.database.clone(), setting.name.clone(), setting.value.clone());
     let held: BTreeSet<_> = made.settings.iter().map(key).collect();
@@ -316,11 +317,9 @@ fn grants(grants: &[Grant]) -> Held<'_> {
     effective
 }
 
-fn describe(object: &Object) -> String {
-    match object {
-        Object::Database(name) => format!("database {name:?}"),
-        other => format!("{other:?}"),
-    }
+fn describe((database, object): (Option<&str>, &Object)) -> String {
+    let place = database.map(|database| format!(" in database {database:?}")).unwrap_or_default();
+    format!("{}{place}", object.in_words())
 }
 
 fn words(attributes: Attributes) -> String {

@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod connect;
 pub mod explain;
+pub mod objects;
 pub mod password;
 pub mod pool;
 pub mod rehearse;

@@ -1,7 +1,7 @@
 //! Runs a plan inside PostgreSQL and rolls it back: all role DDL is transactional, so the server
 //! itself says whether it would accept every statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tokio_postgres::{Client, Error};
@@ -13,6 +13,7 @@ use super::removal::{self, Removals};
 use super::retry;
 use super::target::Target;
 use crate::guard::GuardedPlan;
+use crate::guard::parts::Inside;
 use crate::plan::Removal;
 use crate::printable;
 use crate::sql::statement::Renderer;
@@ -70,13 +71,13 @@ async fn in_lock(
 ) -> Result<Rehearsal, Error> {
     let mut rehearsal = Rehearsal::default();
     apply::begin(client).await?;
-    if let Err(error) = apply::all(client, &plan.whole(), renderer, verifiers).await {
+    if let Err(error) = apply::all(client, &plan.on_the_server(), renderer, verifiers).await {
         apply::roll_back(client).await;
         if error.as_db_error().is_none() || retry::is_transient(&error) {
             return Err(error);
         }
         apply::begin(client).await?;
-        let failed = apply::one_by_one(client, &plan.whole(), renderer, verifiers).await;
+        let failed = apply::one_by_one(client, &plan.on_the_server(), renderer, verifiers).await;
         apply::roll_back(client).await;
         rehearsal.failed = failed?;
     }
@@ -100,6 +101,28 @@ async fn in_lock(
         }
     }
     apply::roll_back(client).await;
+    for (database, inside) in plan.inside() {
+        let other;
+        let there = if database == target.database {
+            client
+        } else {
+            match connect(&target.with_database(database)).await {
+                Ok(connected) => other = connected,
+                Err(error) => {
+                    let steps = inside.taken.steps().iter().chain(inside.given.steps());
+                    for role in steps.filter_map(|step| step.change.role()).collect::<BTreeSet<_>>() {
+                        let error = removal::unreachable(role, database, &error);
+                        rehearsal.failed.push(Failed { role: role.to_owned(), steps: Vec::new(), error });
+                    }
+                    continue;
+                }
+            }
+            &other
+        };
+        let failed = in_database(there, plan, &inside, renderer, verifiers).await;
+        apply::roll_back(there).await;
+        rehearsal.failed.extend(failed?);
+    }
     for (role, databases) in elsewhere {
         for database in &databases {
             if let Some(error) = hand_over(target, database, &role, &removals, server_version).await {
@@ -109,6 +132,29 @@ async fn in_lock(
         rehearsal.partly.insert(role, databases);
     }
     Ok(rehearsal)
+}
+
+/// What a plan holds for one database, in a transaction there that makes the new roles first.
+async fn in_database(
+    client: &Client,
+    plan: &GuardedPlan,
+    inside: &Inside,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<Vec<Failed>, Error> {
+    apply::begin(client).await?;
+    let creations = plan.creations();
+    // What fails here has failed before, and was told then.
+    let mut absent = BTreeSet::new();
+    for failed in apply::one_by_one(client, &creations, renderer, verifiers).await? {
+        absent.insert(failed.role);
+    }
+    let absent: BTreeSet<&str> = absent.iter().map(String::as_str).collect();
+    let mut failed = Vec::new();
+    for part in [&inside.taken, &inside.given] {
+        failed.extend(apply::one_by_one(client, &part.without(&absent), renderer, verifiers).await?);
+    }
+    Ok(failed)
 }
 
 /// Databases other than ours in which something depends on a role.

@@ -85,10 +85,10 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     // a list of them takes several times the memory of what is in them.
     let (found, memberships, databases, privileges, settings, fingerprint) = try_join!(
         read_roles(client, roles_sql, server.reads_verifiers),
-        rows(client, memberships_sql, Edge::read),
-        rows(client, include_str!("queries/databases.sql"), FoundDatabase::read),
-        rows(client, include_str!("queries/database_privileges.sql"), FoundPrivilege::read),
-        rows(client, include_str!("queries/settings.sql"), read_setting),
+        rows(client, memberships_sql, &[], Edge::read),
+        rows(client, include_str!("queries/databases.sql"), &[], FoundDatabase::read),
+        rows(client, include_str!("queries/database_privileges.sql"), &[], FoundPrivilege::read),
+        rows(client, include_str!("queries/settings.sql"), &[], read_setting),
         fingerprint(client, server.reads_verifiers),
     )?;
     let (mut found, verifiers) = found;
@@ -115,9 +115,14 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
 }
 
 /// Runs a query and takes each row apart as it arrives.
-async fn rows<T>(client: &Client, sql: &str, read: impl Fn(&Row) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    let no_parameters: [(&str, Type); 0] = [];
-    let stream = client.query_typed_raw(sql, no_parameters).await?;
+pub(super) async fn rows<T>(
+    client: &Client,
+    sql: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let parameters = parameters.iter().map(|(value, kind)| (*value, kind.clone()));
+    let stream = client.query_typed_raw(sql, parameters).await?;
     let mut stream = std::pin::pin!(stream);
     let mut list = Vec::new();
     while let Some(row) = stream.try_next().await? {
@@ -200,7 +205,7 @@ struct Found {
 }
 
 async fn read_roles(client: &Client, sql: &str, reads_verifiers: bool) -> Result<(Found, StoredVerifiers), Error> {
-    let listed = rows(client, sql, |row| read_role(row, reads_verifiers)).await?;
+    let listed = rows(client, sql, &[], |row| read_role(row, reads_verifiers)).await?;
     let mut found = Found { roles: Vec::with_capacity(listed.len()), positions: HashMap::with_capacity(listed.len()) };
     let mut verifiers = StoredVerifiers::default();
     for (oid, role, row_version, verifier) in listed {

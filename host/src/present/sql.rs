@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::View;
-use crate::plan::Change;
+use crate::plan::{Change, Step};
 use crate::printable::{is_hazard, line};
 use crate::sql::quote::{identifier_for_people, literal};
 use crate::sql::statement::{Statement, Style};
@@ -33,8 +33,17 @@ pub fn render(view: &View<'_>) -> String {
     }
     text.push_str("\\set ON_ERROR_STOP on\n");
     let removals = removals(view);
-    let main = view.renderer(Style::People).script(&view.plan.steps);
+    // Inside of databases, what is taken comes before the rest and what is given after it.
+    let databases: BTreeSet<&str> = view.plan.steps.iter().filter_map(|step| step.change.database()).collect();
+    let takes = |change: &Change| matches!(change, Change::RevokePrivilege { .. });
+    let mut current = view.database;
+    for database in &databases {
+        let taken = script(view, |change| change.database() == Some(database) && takes(change));
+        write_inside(&mut text, view, &mut current, database, &taken);
+    }
+    let main = script(view, |change| change.database().is_none());
     if !main.is_empty() || !removals.is_empty() {
+        go_to(&mut text, &mut current, view.database);
         text.push_str("\nBEGIN;\n");
         for statement in &main {
             write_statement(&mut text, view, statement);
@@ -44,8 +53,53 @@ pub fn render(view: &View<'_>) -> String {
         }
         text.push_str("COMMIT;\n");
     }
+    for database in &databases {
+        let given = script(view, |change| change.database() == Some(database) && !takes(change));
+        write_inside(&mut text, view, &mut current, database, &given);
+    }
+    if !removals.is_empty() {
+        go_to(&mut text, &mut current, view.database);
+    }
     write_removals(&mut text, view, &removals);
     text
+}
+
+/// The statements of some of the steps, with the positions of these in the plan.
+fn script(view: &View<'_>, wanted: impl Fn(&Change) -> bool) -> Vec<Statement> {
+    let chosen = view.plan.steps.iter().enumerate().filter(|(_, step)| wanted(&step.change));
+    let (positions, steps): (Vec<usize>, Vec<Step>) = chosen.map(|(index, step)| (index, step.clone())).unzip();
+    let mut statements = view.renderer(Style::People).script(&steps);
+    for statement in &mut statements {
+        for step in &mut statement.steps {
+            *step = positions.get(*step).copied().unwrap_or(*step);
+        }
+    }
+    statements
+}
+
+fn write_inside<'a>(
+    text: &mut String,
+    view: &View<'_>,
+    current: &mut &'a str,
+    database: &'a str,
+    statements: &[Statement],
+) {
+    if statements.is_empty() {
+        return;
+    }
+    go_to(text, current, database);
+    text.push_str("\nBEGIN;\n");
+    for statement in statements {
+        write_statement(text, view, statement);
+    }
+    text.push_str("COMMIT;\n");
+}
+
+fn go_to<'a>(text: &mut String, current: &mut &'a str, database: &'a str) {
+    if *current != database {
+        let _ = writeln!(text, "\n{}", connect(database));
+        *current = database;
+    }
 }
 
 /// A statement that sets passwords is valid without them: a new role begins without one, and a

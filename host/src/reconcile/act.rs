@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::json;
 use tokio_postgres::Client;
 
+use super::databases::{self, Progress};
 use super::decide::{kind_of, secret_version};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
@@ -102,9 +103,26 @@ impl Reconciler {
         update: &mut Update,
     ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
         let mut ledger = planned.observation.ledger.clone();
-        let Some(mut failed) = self.in_parts(client, planned, plan, verifiers, update, &mut ledger).await? else {
+        let inside = plan.inside();
+        let (taken, given) = (
+            inside.iter().map(|(database, inside)| (*database, inside.taken.clone())).collect(),
+            inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
+        );
+        let mut progress = Progress::default();
+        if self.visit(client, planned, &taken, databases::Turn::Taken, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
-        };
+        }
+        let on_the_server = without_what_is_to_come(update, planned);
+        let failed = self.in_parts(client, planned, plan, verifiers, &on_the_server, &mut ledger).await?;
+        let Some(mut failed) = failed else { return Ok(None) };
+        progress.failed.extend(failed.iter().cloned());
+        if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
+            return Ok(None);
+        }
+        if !inside.is_empty() {
+            failed = std::mem::take(&mut progress.failed);
+            self.after_the_databases(client, planned, update, &failed, &progress, &mut ledger).await?;
+        }
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);
@@ -115,6 +133,35 @@ impl Reconciler {
             sessions = ended;
         }
         Ok(Some((failed, sessions)))
+    }
+
+    /// Records what was done inside of databases, and that all agrees if so.
+    async fn after_the_databases(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        update: &Update,
+        failed: &[Failed],
+        progress: &Progress,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
+        let mut inside: BTreeSet<usize> = plan_positions(planned);
+        inside.retain(|index| planned.plan.steps.get(*index).is_some_and(|step| step.change.database().is_some()));
+        let roles: BTreeSet<&str> =
+            inside.iter().filter_map(|index| planned.plan.steps.get(*index)?.change.role()).collect();
+        let without: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
+        let failed: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
+        let done =
+            update.upserts.iter().filter(|(role, _)| roles.contains(role.as_str()) && !failed.contains(role.as_str()));
+        let mut update = Update {
+            upserts: done.map(|(role, record)| (role.clone(), record.clone())).collect(),
+            history: history(planned, &(&inside - &without)),
+            claim: update.claim.clone(),
+            ..Update::default()
+        };
+        let agrees = failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
+        let inputs = agrees.then(|| planned.observation.inputs.clone());
+        self.record_inside(client, planned, &mut update, inputs, progress, ledger).await
     }
 
     /// The plan in as few transactions as the server has room for: one, but for very large plans. Each
@@ -228,9 +275,11 @@ impl Reconciler {
         known.extend(without_effect.iter().cloned());
         failed.extend(without_effect);
         let fingerprint = self.fingerprint(client, planned).await?;
-        if turn.is_last && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
+        let is_all = planned.plan.steps.iter().all(|step| step.change.database().is_none());
+        if turn.is_last && is_all && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let inputs = planned.observation.inputs.clone();
-            update.converged = Some(Converged { inputs, fingerprint: fingerprint.clone() });
+            let fingerprint = databases::fingerprint(&fingerprint, &planned.observation, &BTreeMap::new());
+            update.converged = Some(Converged { inputs, fingerprint });
         }
         ledger.write(client, update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
@@ -267,6 +316,8 @@ impl Reconciler {
             // Hidden from who may not read pg_authid.
             made.has_password = wanted.has_password;
             let mut wanted = wanted.clone();
+            // What it holds inside of databases is compared there.
+            wanted.grants.retain(|grant| grant.database.is_none());
             wanted.memberships.retain(|edge| !planned.resolved.removable.contains(&edge.role));
             made.memberships.retain(|edge| !planned.resolved.removable.contains(&edge.role));
             let differences = compare(&made, &wanted, server.has_membership_options());
@@ -278,7 +329,7 @@ impl Reconciler {
         Ok(more)
     }
 
-    async fn fingerprint(&self, client: &Client, planned: &Planned) -> Result<String, CycleError> {
+    pub(super) async fn fingerprint(&self, client: &Client, planned: &Planned) -> Result<String, CycleError> {
         let fingerprint = snapshot::fingerprint(client, planned.observation.catalog.server.reads_verifiers).await;
         self.attempt(fingerprint, planned, "compare the catalog's fingerprint")
     }
@@ -409,9 +460,9 @@ impl Reconciler {
 
     /// Whether there is anything to write although there is nothing to change.
     fn is_news(&self, planned: &Planned, update: &Update) -> bool {
-        let catalog = &planned.observation.catalog;
-        let reached =
-            Converged { inputs: planned.observation.inputs.clone(), fingerprint: catalog.fingerprint.clone() };
+        let observation = &planned.observation;
+        let fingerprint = databases::fingerprint(&observation.catalog.fingerprint, observation, &BTreeMap::new());
+        let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
         !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
     }
 
@@ -450,6 +501,20 @@ fn as_applied(role: &Role) -> Role {
         path: String::new(),
         ..role.clone()
     }
+}
+
+/// What the ledger may say before grants inside of databases are made: of those, only what was there.
+fn without_what_is_to_come(update: &Update, planned: &Planned) -> Update {
+    let mut update = update.clone();
+    for step in planned.plan.steps.iter().filter(|step| step.change.database().is_some()) {
+        let Some(record) = step.change.role().and_then(|role| update.upserts.get_mut(role)) else { continue };
+        let (Some(applied), Some(role)) = (&mut record.applied, step.change.role()) else { continue };
+        let known = planned.observation.state.records.get(role).and_then(|record| record.applied.as_ref());
+        applied.grants.retain(|grant| grant.database.is_none());
+        let inside = known.into_iter().flat_map(|known| &known.grants).filter(|grant| grant.database.is_some());
+        applied.grants.extend(inside.cloned());
+    }
+    update
 }
 
 /// What the parts before have done.

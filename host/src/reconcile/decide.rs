@@ -12,7 +12,7 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved};
+use crate::resolve::{self, Kind, Resolved, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -128,8 +128,11 @@ impl Reconciler {
         approved: Option<&str>,
     ) -> Result<Planned, CycleError> {
         let context = self.context(&observation);
-        let (spec, mut findings, touches) =
+        let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
+        let questions = wishes::questions(&spec, &observation.state.records);
+        self.look_into(&mut observation.catalog, &questions).await?;
+        findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);

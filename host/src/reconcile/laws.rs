@@ -220,14 +220,14 @@ fn world() -> impl Strategy<Value = World> {
         })
 }
 
-fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
+pub(super) fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
     let context = Context { server_version: catalog.server.version, ..Context::default() };
     let desired = Spec { roles: resolved.desired.clone(), ..Spec::default() };
     let planned = chain().plan(&context, &desired, &catalog.roles, &catalog.databases).unwrap();
     Plan { steps: assemble(planned.proposals, &planned.by, |_| Cause::Spec), ..Plan::default() }
 }
 
-fn bounds() -> Bounds {
+pub(super) fn bounds() -> Bounds {
     Bounds {
         deletions: usize::MAX,
         allowed_powers: BTreeSet::new(),

@@ -9,12 +9,15 @@
 
 mod act;
 mod controller;
+mod databases;
 mod decide;
 mod digest;
 mod error;
 mod facts;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod laws_inside;
 mod observe;
 mod policies;
 mod report;

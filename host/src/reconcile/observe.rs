@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::facts::Declared;
-use super::{CycleError, Look, Reconciler, digest, strength};
+use super::{CycleError, Look, Reconciler, databases, digest, strength};
 use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
@@ -80,8 +80,12 @@ impl Reconciler {
         let (client, seen) = greeted?;
 
         if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
-            let state_file = &self.settings.state_file;
-            if Ledger::fingerprint_if_converged(&client, state_file, &inputs, &fingerprint).await? {
+            let converged = Ledger::converged_fingerprint(&client, &self.settings.state_file, &inputs).await?;
+            let same = match converged.as_deref().and_then(databases::taken_apart) {
+                Some((then, inside)) if then == fingerprint => self.are_unchanged(&client, &inside).await?,
+                _ => false,
+            };
+            if same {
                 let catalog = Catalog { server, fingerprint, ..Catalog::default() };
                 return Ok(Seen::Converged(Box::new(Observation {
                     spec: std::mem::take(&mut parsed.spec),

@@ -9,6 +9,9 @@
 
 mod attributes;
 pub mod diagnostics;
+mod grants;
+#[cfg(test)]
+mod grants_tests;
 pub mod locations;
 mod names;
 mod parse;

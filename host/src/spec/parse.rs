@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::diagnostics::Diagnostic;
+use super::grants::Profiles;
 use super::locations::{Document, Locations};
 use super::names::{list, nearest};
 use super::user::{Edge, List, User};
@@ -18,7 +19,7 @@ use crate::secret::SecretRef;
 /// More problems than anyone reads; the rest is counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-const TOP_KEYS: [&str; 2] = ["users", "roles"];
+const TOP_KEYS: [&str; 3] = ["users", "roles", "profiles"];
 
 /// What a good users.yaml says.
 #[derive(Debug, Clone)]
@@ -78,7 +79,11 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
             return Err(explain(&locations, problems));
         }
     };
-    let mut reader = Reader { problems: Vec::new(), hidden: std::mem::take(&mut stream.comments) };
+    let mut reader = Reader {
+        problems: Vec::new(),
+        hidden: std::mem::take(&mut stream.comments),
+        known_profiles: Profiles::default(),
+    };
     let declared = reader.document(&stream.documents);
     reader.across(&declared);
 
@@ -116,6 +121,7 @@ fn explain(locations: &Locations, mut problems: Vec<Problem>) -> Vec<Diagnostic>
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     pub(super) hidden: Vec<Range<usize>>,
+    pub(super) known_profiles: Profiles,
 }
 
 impl Reader {
@@ -154,6 +160,9 @@ impl Reader {
             self.report(problem.help(NEVER));
             return Vec::new();
         };
+        if let Some(profiles) = top.get("profiles") {
+            self.known_profiles = self.profiles(profiles);
+        }
         let mut declared: Vec<User<'a>> = match &users.kind {
             Kind::Sequence(items) => self.entries(items, List::Users),
             Kind::Null => {
@@ -301,6 +310,7 @@ fn role(user: &User<'_>) -> Role {
     role.memberships = user.roles.iter().map(|edge| membership(edge, attributes)).collect();
     role.memberships.sort();
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
+    role.grants.extend(user.grants.iter().cloned());
     role.grants.sort();
     // Of a role that cannot log in nobody says whether it has a password, and it does not matter.
     role.has_password = (user.list == List::Users).then_some(user.secret.is_some());

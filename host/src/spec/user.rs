@@ -11,11 +11,11 @@ use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_n
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::Privileges;
+use crate::model::{Grant, Privileges};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
-const ACCESS_KEYS: [&str; 4] = ["database", "databases", "roles", "privileges"];
+const ACCESS_KEYS: [&str; 5] = ["database", "databases", "roles", "privileges", "grants"];
 const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
@@ -83,6 +83,8 @@ pub(super) struct User<'a> {
     /// Beyond CONNECT, on each database.
     pub(super) privileges: Privileges,
     written_privileges: Option<&'a Node>,
+    /// Inside of databases.
+    pub(super) grants: Vec<Grant>,
     /// `None`: `password: none`.
     pub(super) secret: Option<SecretAt>,
     pub(super) attributes: Attributes,
@@ -143,6 +145,7 @@ impl Reader {
         let databases = self.databases(node, &path, &who);
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
+        let grants = self.grants(node, &path, &who);
         let attributes = self.attributes(node, &path, &who);
         // What a role has no key for is refused, and hidden like all that may be a password.
         let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
@@ -156,6 +159,7 @@ impl Reader {
             roles,
             privileges,
             written_privileges: node.get("privileges"),
+            grants,
             secret,
             attributes,
         })

@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 
+use super::privilege::Place;
 use super::quote::{identifier, identifier_for_people, literal};
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState};
+use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Role, SecretState};
 use crate::plan::{Change, RolePatch, Step};
 
 /// Names in one grouped GRANT or REVOKE: keeps a statement well below a megabyte.
@@ -41,7 +42,7 @@ impl Statement {
         Statement { pieces: vec![Piece::Sql(sql)], steps: vec![step] }
     }
 
-    fn new(sql: impl Into<String>) -> Self {
+    pub(super) fn new(sql: impl Into<String>) -> Self {
         Statement { pieces: vec![Piece::Sql(sql.into())], steps: Vec::new() }
     }
 
@@ -100,14 +101,14 @@ pub struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn name(&self, name: &str) -> String {
+    pub(super) fn name(&self, name: &str) -> String {
         match self.style {
             Style::Exact => identifier(name),
             Style::People => identifier_for_people(name),
         }
     }
 
-    fn names<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> String {
+    pub(super) fn names<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> String {
         names.into_iter().map(|name| self.name(name)).collect::<Vec<_>>().join(", ")
     }
 
@@ -140,7 +141,9 @@ impl Renderer<'_> {
             Change::RevokeRole { member, membership } => {
                 vec![Statement::new(self.revoke_role(membership, &[member]))]
             }
-            Change::GrantPrivilege { role: Some(role), grant } => self.grant_privilege(grant, &[role]),
+            Change::GrantPrivilege { role: Some(role), grant } => {
+                self.grant_privilege(grant, &self.places_to_grant(role, grant), &[role])
+            }
             Change::RevokePrivilege { role: Some(role), grant } => self.revoke_privilege(role, grant),
             Change::DropRole { name, reassign_to } => {
                 let removal = self.removal(name, reassign_to.as_deref());
@@ -281,73 +284,6 @@ impl Renderer<'_> {
         format!("REVOKE {} FROM {}{granted_by}", self.name(&membership.role), self.names(members.iter().copied()))
     }
 
-    fn grant_privilege(&self, grant: &Grant, roles: &[&str]) -> Vec<Statement> {
-        let Some(object) = self.object(&grant.on) else { return Vec::new() };
-        let to = self.names(roles.iter().copied());
-        let plain = grant.privileges - grant.grantable;
-        let mut statements = Vec::new();
-        if !plain.is_empty() {
-            statements.push(Statement::new(format!("GRANT {} ON {object} TO {to}", words(plain))));
-        }
-        if !grant.grantable.is_empty() {
-            let privileges = words(grant.grantable);
-            statements.push(Statement::new(format!("GRANT {privileges} ON {object} TO {to} WITH GRANT OPTION")));
-        }
-        statements
-    }
-
-    /// REVOKE on an object only undoes what its own grantor gave, and knows no GRANTED BY for
-    /// others: what somebody else granted is revoked in their name.
-    fn revoke_privilege(&self, role: &str, grant: &Grant) -> Vec<Statement> {
-        let mut statements: Vec<Statement> =
-            self.revoke_privilege_as_owner(grant, &[role]).into_iter().map(Statement::new).collect();
-        if let Object::Database(database) = &grant.on
-            && let Some(grantors) = self.catalog.foreign_grantors.get(&(role.to_owned(), database.clone()))
-        {
-            for (grantor, held) in grantors {
-                let part =
-                    Grant { privileges: grant.privileges & *held, grantable: grant.grantable & *held, ..grant.clone() };
-                let revokes = self.revoke_privilege_as_owner(&part, &[role]);
-                if !revokes.is_empty() {
-                    statements.push(Statement::new(format!("SET LOCAL ROLE {}", self.name(grantor))));
-                    statements.extend(revokes.into_iter().map(Statement::new));
-                    statements.push(Statement::new("RESET ROLE"));
-                }
-            }
-        }
-        statements
-    }
-
-    fn has_foreign_grantor(&self, role: &str, grant: &Grant) -> bool {
-        match &grant.on {
-            Object::Database(database) => {
-                self.catalog.foreign_grantors.contains_key(&(role.to_owned(), database.clone()))
-            }
-            _ => false,
-        }
-    }
-
-    fn revoke_privilege_as_owner(&self, grant: &Grant, roles: &[&str]) -> Vec<String> {
-        let Some(object) = self.object(&grant.on) else { return Vec::new() };
-        let from = self.names(roles.iter().copied());
-        let option_only = grant.grantable - grant.privileges;
-        let mut statements = Vec::new();
-        if !grant.privileges.is_empty() {
-            statements.push(format!("REVOKE {} ON {object} FROM {from}", words(grant.privileges)));
-        }
-        if !option_only.is_empty() {
-            statements.push(format!("REVOKE GRANT OPTION FOR {} ON {object} FROM {from}", words(option_only)));
-        }
-        statements
-    }
-
-    fn object(&self, object: &Object) -> Option<String> {
-        match object {
-            Object::Database(name) => Some(format!("DATABASE {}", self.name(name))),
-            _ => None,
-        }
-    }
-
     /// The statements of many steps in order, with grants and revocations on one object, and
     /// memberships in one role, joined. Removals are left out: they are run apart.
     pub fn script(&self, steps: &[Step]) -> Vec<Statement> {
@@ -367,13 +303,16 @@ impl Renderer<'_> {
                     Some((key, member.as_str(), Joined::RevokeRole(membership)))
                 }
                 Change::GrantPrivilege { role: Some(role), grant } => {
-                    let key = format!("4 {:?} {:?} {:?}", grant.on, grant.privileges, grant.grantable);
-                    Some((key, role.as_str(), Joined::GrantPrivilege(grant)))
+                    let places = self.places_to_grant(role, grant);
+                    let key = format!("4 {places:?} {:?} {:?}", grant.privileges, grant.grantable);
+                    Some((key, role.as_str(), Joined::GrantPrivilege(grant, places)))
                 }
                 // What somebody else granted is revoked in their name, one by one.
-                Change::RevokePrivilege { role: Some(role), grant } if !self.has_foreign_grantor(role, grant) => {
-                    let key = format!("1 {:?} {:?} {:?}", grant.on, grant.privileges, grant.grantable);
-                    Some((key, role.as_str(), Joined::RevokePrivilege(grant)))
+                Change::RevokePrivilege { role: Some(role), grant } => {
+                    self.shared_places_to_revoke(role, grant).map(|places| {
+                        let key = format!("1 {places:?} {:?} {:?}", grant.privileges, grant.grantable);
+                        (key, role.as_str(), Joined::RevokePrivilege(grant, places))
+                    })
                 }
                 Change::DropRole { .. } => continue,
                 _ => None,
@@ -404,9 +343,9 @@ impl Renderer<'_> {
                 let rendered = match &group.joined {
                     Joined::GrantRole(options, role) => vec![Statement::new(self.grant_role(options, role, &names))],
                     Joined::RevokeRole(membership) => vec![Statement::new(self.revoke_role(membership, &names))],
-                    Joined::GrantPrivilege(grant) => self.grant_privilege(grant, &names),
-                    Joined::RevokePrivilege(grant) => {
-                        self.revoke_privilege_as_owner(grant, &names).into_iter().map(Statement::new).collect()
+                    Joined::GrantPrivilege(grant, places) => self.grant_privilege(grant, places, &names),
+                    Joined::RevokePrivilege(grant, places) => {
+                        self.revoke_privilege_as_owner(grant, places, &names).into_iter().map(Statement::new).collect()
                     }
                 };
                 for mut statement in rendered {
@@ -428,8 +367,8 @@ struct Group<'a> {
 enum Joined<'a> {
     GrantRole(String, &'a str),
     RevokeRole(&'a Membership),
-    GrantPrivilege(&'a Grant),
-    RevokePrivilege(&'a Grant),
+    GrantPrivilege(&'a Grant, Vec<Place>),
+    RevokePrivilege(&'a Grant, Vec<Place>),
 }
 
 /// ` VALID UNTIL '…'`, or nothing. NULL cannot be restored: `infinity` means the same.
@@ -452,8 +391,4 @@ fn valid_until(expiry: Option<Expiry>) -> String {
             Err(_) => " VALID UNTIL 'infinity'".to_owned(),
         },
     }
-}
-
-fn words(privileges: Privileges) -> String {
-    privileges.keywords().collect::<Vec<_>>().join(", ")
 }

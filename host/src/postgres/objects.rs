@@ -1,0 +1,169 @@
+//! Reads what lies in one database, as far as the spec is about it: flat queries in one transaction,
+//! joined in memory by OID, for the roles and schemas that are asked for.
+
+use std::collections::BTreeMap;
+
+use tokio::try_join;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row};
+
+use super::apply;
+use super::snapshot::rows;
+use crate::catalog::{Catalog, Objects, Question, Schema};
+use crate::model::{Object, ObjectKind, Privileges};
+
+/// Reads it, as of one moment. The catalog tells what the roles are called.
+///
+/// # Errors
+/// Whatever PostgreSQL says.
+pub async fn read(client: &Client, catalog: &Catalog, question: &Question) -> Result<Objects, Error> {
+    apply::begin(client).await?;
+    let objects = read_in_transaction(client, catalog, question).await;
+    apply::roll_back(client).await;
+    objects
+}
+
+/// The same within the caller's transaction: what it has changed so far shows.
+///
+/// # Errors
+/// Whatever PostgreSQL says.
+pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &Question) -> Result<Objects, Error> {
+    let names = Names::of(catalog);
+    let roles: Vec<&str> = question.roles.iter().map(String::as_str).collect();
+    let schemas: Vec<&str> = question.schemas.iter().map(String::as_str).collect();
+    let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
+    let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
+    // Types of arguments are written with their schema then, whatever the database's search_path is.
+    client.batch_execute("SET LOCAL search_path = pg_catalog").await?;
+    let (found, relations, routines, privileges, defaults, fingerprint) = try_join!(
+        rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
+        rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
+        rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
+        rows(client, include_str!("queries/objects/privileges.sql"), &roles, |row| names.privilege(row)),
+        rows(client, include_str!("queries/objects/default_privileges.sql"), &roles, |row| names
+            .default_privilege(row)),
+        fingerprint(client),
+    )?;
+    let mut objects = Objects { fingerprint, ..Objects::default() };
+    objects.schemas.extend(found);
+    for (kind, schema, object, owner) in relations {
+        objects.members.entry((kind, schema)).or_default().insert(object, owner);
+    }
+    for (schema, object, types, owner) in routines {
+        if types != object {
+            objects.signatures.insert(types, object.clone());
+        }
+        objects.members.entry((ObjectKind::Routine, schema)).or_default().insert(object, owner);
+    }
+    for found in privileges.into_iter().chain(defaults).flatten() {
+        let held = objects.held.entry(found.grantee).or_default().entry(found.on).or_default();
+        held.privileges |= found.privilege;
+        if found.is_grantable {
+            held.grantable |= found.privilege;
+        }
+        if let Some(grantor) = found.foreign_grantor {
+            *held.foreign.entry(grantor).or_default() |= found.privilege;
+        }
+    }
+    Ok(objects)
+}
+
+/// The digest of the row versions behind it: one small query.
+///
+/// # Errors
+/// Whatever PostgreSQL says.
+pub async fn fingerprint(client: &Client) -> Result<String, Error> {
+    let rows = client.query_typed(include_str!("queries/objects/fingerprint.sql"), &[]).await?;
+    rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
+}
+
+/// Role names by OID.
+struct Names<'a> {
+    by_oid: BTreeMap<u32, &'a str>,
+}
+
+struct FoundPrivilege {
+    on: Object,
+    grantee: String,
+    foreign_grantor: Option<String>,
+    privilege: Privileges,
+    is_grantable: bool,
+}
+
+impl<'a> Names<'a> {
+    fn of(catalog: &'a Catalog) -> Names<'a> {
+        Names { by_oid: catalog.oids.iter().map(|(name, oid)| (*oid, name.as_str())).collect() }
+    }
+
+    /// One that was made since the catalog was read goes by its number: nobody declared it.
+    fn name(&self, oid: u32) -> String {
+        self.by_oid.get(&oid).map_or_else(|| oid.to_string(), |name| (*name).to_owned())
+    }
+
+    fn schema(&self, row: &Row) -> Result<(String, Schema), Error> {
+        let creators: Vec<u32> = row.try_get(2)?;
+        let owner = self.name(row.try_get(1)?);
+        Ok((row.try_get(0)?, Schema { owner, creators: creators.into_iter().map(|oid| self.name(oid)).collect() }))
+    }
+
+    fn relation(&self, row: &Row) -> Result<(ObjectKind, String, Object, String), Error> {
+        let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let owner = self.name(row.try_get(3)?);
+        Ok(if row.try_get(2)? {
+            (ObjectKind::Sequence, schema.clone(), Object::Sequence { schema, name }, owner)
+        } else {
+            (ObjectKind::Table, schema.clone(), Object::Table { schema, name }, owner)
+        })
+    }
+
+    fn routine(&self, row: &Row) -> Result<(String, Object, Object, String), Error> {
+        let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let of = |arguments| Object::Routine { schema: schema.clone(), name: name.clone(), arguments };
+        let (object, types) = (of(row.try_get(2)?), of(row.try_get(3)?));
+        Ok((schema, object, types, self.name(row.try_get(4)?)))
+    }
+
+    fn privilege(&self, row: &Row) -> Result<Option<FoundPrivilege>, Error> {
+        let schema: String = row.try_get(1)?;
+        let name = row.try_get::<_, Option<String>>(2)?.unwrap_or_default();
+        let on = match row.try_get(0)? {
+            "schema" => Object::Schema(schema),
+            "table" => Object::Table { schema, name },
+            "sequence" => Object::Sequence { schema, name },
+            "routine" => {
+                let arguments = row.try_get::<_, Option<String>>(3)?.unwrap_or_default();
+                Object::Routine { schema, name, arguments }
+            }
+            _ => return Ok(None),
+        };
+        let grantor = self.name(row.try_get(5)?);
+        let by_owner: bool = row.try_get(6)?;
+        Ok(Some(FoundPrivilege {
+            on,
+            grantee: row.try_get(4)?,
+            foreign_grantor: (!by_owner).then_some(grantor),
+            // One that this version does not know is none that it could have given.
+            privilege: Privileges::from_name(row.try_get(7)?).unwrap_or_default(),
+            is_grantable: row.try_get(8)?,
+        }))
+    }
+
+    fn default_privilege(&self, row: &Row) -> Result<Option<FoundPrivilege>, Error> {
+        let (schema, owner): (Option<String>, String) = (row.try_get(1)?, self.name(row.try_get(2)?));
+        let on = match row.try_get(0)? {
+            "r" => Object::FutureTables { owner, schema },
+            "S" => Object::FutureSequences { owner, schema },
+            "f" => Object::FutureRoutines { owner, schema },
+            "T" => Object::FutureTypes { owner, schema },
+            "n" => Object::FutureSchemas { owner, schema },
+            _ => return Ok(None),
+        };
+        Ok(Some(FoundPrivilege {
+            on,
+            grantee: row.try_get(3)?,
+            foreign_grantor: None,
+            privilege: Privileges::from_name(row.try_get(4)?).unwrap_or_default(),
+            is_grantable: row.try_get(5)?,
+        }))
+    }
+}

@@ -1,0 +1,301 @@
+//! What a cycle does inside of databases: looks into those that the spec grants something in, and
+//! carries out there what a judged plan holds for them, each database in transactions of its own.
+//!
+//! No transaction spans two databases. So revocations come before the rest of a plan and grants after
+//! it: at no moment does anybody hold more than he held before or will hold after. Each transaction
+//! begins with a look at whether the database is still as it was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::Client;
+
+use super::{CycleError, Observation, Planned, Reconciler};
+use crate::catalog::{Catalog, Question};
+use crate::guard::parts::Part;
+use crate::ledger::{Converged, Ledger, Update};
+use crate::model::Grant;
+use crate::plan::replay::compare;
+use crate::postgres::apply::{self, Failed, Verifiers};
+use crate::postgres::explain::ServerError;
+use crate::postgres::{connect, objects, retry};
+use crate::resolve::wishes;
+
+/// What was done inside of databases so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Fingerprints of the databases that were changed, as they were left.
+    pub(super) fingerprints: BTreeMap<String, String>,
+    /// Roles that could not be brought to what they are to hold.
+    pub(super) failed: Vec<Failed>,
+}
+
+/// One of two turns in each database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What is taken away.
+    Taken,
+    /// What is given; after it, everything there is as desired.
+    Given,
+}
+
+impl Reconciler {
+    /// Reads what the roles of the spec hold inside of databases. One that cannot be entered is noted,
+    /// and its roles are skipped later on.
+    pub(super) async fn look_into(
+        &self,
+        catalog: &mut Catalog,
+        questions: &BTreeMap<String, Question>,
+    ) -> Result<(), CycleError> {
+        for (database, question) in questions.iter().filter(|(name, _)| catalog.databases.contains_key(*name)) {
+            let read = |error| CycleError::postgres(&error, &format!("read database {database:?}"), &catalog.server);
+            let found = if *database == self.settings.target.database {
+                let client = self.pool.get().await?;
+                objects::read(&client, catalog, question).await.map_err(read)?
+            } else {
+                match connect(&self.settings.target.with_database(database)).await {
+                    Ok(client) => objects::read(&client, catalog, question).await.map_err(read)?,
+                    Err(error) if error.is_transient() => return Err(error.into()),
+                    Err(error) => {
+                        catalog.closed.insert(database.clone(), error.to_string());
+                        continue;
+                    }
+                }
+            };
+            catalog.objects.insert(database.clone(), found);
+        }
+        Ok(())
+    }
+
+    /// Whether each of these databases is as it was when it was last looked into.
+    pub(super) async fn are_unchanged(
+        &self,
+        own: &Client,
+        seen: &BTreeMap<String, String>,
+    ) -> Result<bool, CycleError> {
+        for (database, fingerprint) in seen {
+            let now = if *database == self.settings.target.database {
+                objects::fingerprint(own).await
+            } else {
+                match connect(&self.settings.target.with_database(database)).await {
+                    Ok(client) => objects::fingerprint(&client).await,
+                    Err(error) if error.is_transient() => return Err(error.into()),
+                    Err(_) => return Ok(false),
+                }
+            };
+            if now.ok().as_ref() != Some(fingerprint) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One turn in every database that the plan is about. `None`: one of them moved since it was read.
+    pub(super) async fn visit(
+        &self,
+        own: &Client,
+        planned: &Planned,
+        parts: &BTreeMap<&str, Part<'static>>,
+        turn: Turn,
+        ledger: &Ledger,
+        progress: &mut Progress,
+    ) -> Result<Option<()>, CycleError> {
+        for (database, part) in parts {
+            let failed: BTreeSet<&str> = progress.failed.iter().map(|failed| failed.role.as_str()).collect();
+            let part = part.without(&failed);
+            if part.steps().is_empty() && turn == Turn::Taken {
+                continue;
+            }
+            let other;
+            let client = if *database == self.settings.target.database {
+                own
+            } else {
+                other = connect(&self.settings.target.with_database(database)).await?;
+                &other
+            };
+            let expected = progress.fingerprints.get(*database).cloned().or_else(|| {
+                planned.observation.catalog.objects.get(*database).map(|objects| objects.fingerprint.clone())
+            });
+            self.check_claim(own, ledger).await?;
+            match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
+                Ok(Some((failed, fingerprint))) => {
+                    progress.failed.extend(failed);
+                    progress.fingerprints.insert((*database).to_owned(), fingerprint);
+                }
+                Ok(None) => {
+                    apply::roll_back(client).await;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    apply::roll_back(client).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Some(()))
+    }
+
+    /// One transaction in one database.
+    async fn enter(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        database: &str,
+        part: &Part<'_>,
+        turn: Turn,
+        expected: Option<&str>,
+    ) -> Result<Option<(Vec<Failed>, String)>, CycleError> {
+        let catalog = &planned.observation.catalog;
+        let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
+        let verifiers = Verifiers::new();
+        let attempt = |error, action: &str| {
+            CycleError::postgres(&error, &format!("{action} in database {database:?}"), &catalog.server)
+        };
+        let begin = async || -> Result<bool, CycleError> {
+            apply::begin(client).await.map_err(|error| attempt(error, "begin the transaction"))?;
+            let now = objects::fingerprint(client).await.map_err(|error| attempt(error, "compare the fingerprint"))?;
+            Ok(expected == Some(now.as_str()))
+        };
+        if !begin().await? {
+            return Ok(None);
+        }
+        let mut failed = Vec::new();
+        if let Err(error) = apply::all(client, part, &renderer, &verifiers).await {
+            if error.as_db_error().is_none() || retry::is_transient(&error) {
+                return Err(attempt(error, "apply the plan"));
+            }
+            tracing::debug!(database, "the plan as a whole was refused; trying role by role");
+            apply::roll_back(client).await;
+            if !begin().await? {
+                return Ok(None);
+            }
+            let result = apply::one_by_one(client, part, &renderer, &verifiers).await;
+            failed = result.map_err(|error| attempt(error, "apply the plan role by role"))?;
+        }
+        if turn == Turn::Given {
+            let more = self.without_effect(client, planned, database, part, &failed).await;
+            failed.extend(more.map_err(|error| attempt(error, "compare the outcome with the plan"))?);
+        }
+        let fingerprint =
+            objects::fingerprint(client).await.map_err(|error| attempt(error, "compare the fingerprint"))?;
+        apply::commit(client).await.map_err(|error| attempt(error, "commit"))?;
+        Ok(Some((failed, fingerprint)))
+    }
+
+    /// A GRANT or REVOKE that the controller has no right to only warns, so the outcome is read again.
+    async fn without_effect(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        database: &str,
+        part: &Part<'_>,
+        failed: &[Failed],
+    ) -> Result<Vec<Failed>, tokio_postgres::Error> {
+        let Planned { resolved, observation, plan, .. } = planned;
+        let known: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
+        let touched = plan.steps.iter().filter(|step| step.change.database() == Some(database));
+        let mut roles: BTreeSet<&str> = touched.filter_map(|step| step.change.role()).collect();
+        // Of those that failed before, nothing was tried.
+        let tried: BTreeSet<&str> = part.steps().iter().filter_map(|step| step.change.role()).collect();
+        roles.retain(|role| !known.contains(role) && (tried.contains(role) || !has_grants(planned, role, database)));
+        let wanted = roles.into_iter().filter_map(|role| resolved.desired.get(role));
+        let wanted: Vec<_> = wanted.collect();
+        let question = Question {
+            roles: wanted.iter().map(|role| role.name.clone()).collect(),
+            schemas: wanted
+                .iter()
+                .flat_map(|role| inside(&role.grants, database))
+                .filter_map(|grant| grant.on.schema().map(str::to_owned))
+                .collect(),
+        };
+        let objects = objects::read_in_transaction(client, &observation.catalog, &question).await?;
+        let mut more = Vec::new();
+        for role in wanted {
+            let mut wanted = role.clone();
+            wanted.grants = inside(&role.grants, database).cloned().collect();
+            let mut made = wanted.clone();
+            made.grants = wishes::found_again(&wanted, &observation.catalog, &objects, database);
+            let differences = compare(&made, &wanted, true);
+            if !differences.is_empty() {
+                let error =
+                    ServerError::without_effect(&role.name, &differences, &observation.catalog.server.current_user);
+                let steps = plan.steps.iter().enumerate();
+                let steps = steps.filter(|(_, step)| {
+                    step.change.role() == Some(&role.name) && step.change.database() == Some(database)
+                });
+                let steps = steps.map(|(index, _)| index).collect();
+                more.push(Failed { role: role.name.clone(), steps, error });
+            }
+        }
+        Ok(more)
+    }
+
+    /// After all turns: what the ledger is to say of the roles that had something to be done inside of
+    /// databases, and whether everything agrees now.
+    pub(super) async fn record_inside(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        update: &mut Update,
+        inputs: Option<String>,
+        progress: &Progress,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
+        let catalog = &planned.observation.catalog;
+        let attempt = |error, action| CycleError::postgres(&error, action, &catalog.server);
+        apply::begin(client).await.map_err(|error| attempt(error, "begin the transaction"))?;
+        let recorded = async {
+            self.check_claim(client, ledger).await?;
+            if let Some(inputs) = inputs {
+                let server = self.fingerprint(client, planned).await?;
+                let fingerprint = fingerprint(&server, &planned.observation, &progress.fingerprints);
+                update.converged = Some(Converged { inputs, fingerprint });
+            }
+            ledger.write(client, update).await?;
+            apply::commit(client).await.map_err(|error| attempt(error, "commit"))
+        };
+        if let Err(error) = recorded.await {
+            apply::roll_back(client).await;
+            return Err(error);
+        }
+        ledger.settle(client, update).await?;
+        Ok(())
+    }
+}
+
+fn inside<'a>(grants: &'a [Grant], database: &str) -> impl Iterator<Item = &'a Grant> {
+    grants.iter().filter(move |grant| grant.database.as_deref() == Some(database))
+}
+
+fn has_grants(planned: &Planned, role: &str, database: &str) -> bool {
+    planned.plan.steps.iter().any(|step| {
+        step.change.role() == Some(role)
+            && step.change.database() == Some(database)
+            && matches!(step.change, crate::plan::Change::GrantPrivilege { .. })
+    })
+}
+
+/// What is remembered of a server with the databases that were looked into; `changed` are those that
+/// have another fingerprint by now.
+pub(super) fn fingerprint(server: &str, observation: &Observation, changed: &BTreeMap<String, String>) -> String {
+    let objects = observation.catalog.objects.iter();
+    let databases: BTreeMap<&str, &str> = objects
+        .map(|(name, objects)| (name.as_str(), changed.get(name).unwrap_or(&objects.fingerprint).as_str()))
+        .collect();
+    if databases.is_empty() {
+        return server.to_owned();
+    }
+    serde_json::json!({ "server": server, "databases": databases }).to_string()
+}
+
+/// The other way round: of the server, and of each database.
+pub(super) fn taken_apart(fingerprint: &str) -> Option<(String, BTreeMap<String, String>)> {
+    if !fingerprint.starts_with('{') {
+        return Some((fingerprint.to_owned(), BTreeMap::new()));
+    }
+    #[derive(serde::Deserialize)]
+    struct Seen {
+        server: String,
+        databases: BTreeMap<String, String>,
+    }
+    serde_json::from_str::<Seen>(fingerprint).ok().map(|seen| (seen.server, seen.databases))
+}

@@ -1,0 +1,241 @@
+//! The law of grants inside of databases, for random ones: a plan leads each role to what it declares
+//! on every single object, and to nothing else; then there is nothing left to do. What becomes of
+//! each object is told by a model of its own, which knows nothing of the form that a plan is made in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::laws::{bounds, plan};
+use crate::catalog::{Catalog, Held, Objects, Schema};
+use crate::guard::{self, Judgement};
+use crate::model::{Attributes, Database, Expiry, Grant, Limit, Mode, Object, ObjectKind, Privileges, Role, Spec};
+use crate::plan::Change;
+use crate::resolve::{self, Kind, Origin, Record, Records, wishes};
+
+const DATABASE: &str = "shop";
+const ROLES: [&str; 3] = ["a", "b", "new"];
+
+fn objects() -> Vec<(Object, ObjectKind)> {
+    let table = |schema: &str, name: &str| {
+        (Object::Table { schema: schema.to_owned(), name: name.to_owned() }, ObjectKind::Table)
+    };
+    let sequence = Object::Sequence { schema: "s".to_owned(), name: "q".to_owned() };
+    vec![table("s", "t"), table("s", "u"), table("s", "v"), table("z", "t"), (sequence, ObjectKind::Sequence)]
+}
+
+fn privileges(kind: Option<ObjectKind>) -> BoxedStrategy<(Privileges, Privileges)> {
+    let known = match kind {
+        None => vec![Privileges::USAGE, Privileges::CREATE],
+        Some(ObjectKind::Sequence) => vec![Privileges::USAGE, Privileges::SELECT],
+        Some(_) => vec![Privileges::SELECT, Privileges::INSERT],
+    };
+    let some = move |least| {
+        let known = known.clone();
+        subsequence(known.clone(), least..=known.len())
+            .prop_map(|some| some.into_iter().fold(Privileges::empty(), |all, one| all | one))
+    };
+    (some(1), some(0)).prop_map(|(privileges, grantable)| (privileges, privileges & grantable)).boxed()
+}
+
+/// Something that can be declared; and, but for all objects of a schema, found.
+fn on(with_all: bool) -> impl Strategy<Value = (Object, (Privileges, Privileges))> {
+    let mut known: Vec<(Object, Option<ObjectKind>)> =
+        objects().into_iter().map(|(object, kind)| (object, Some(kind))).collect();
+    for schema in ["s", "z"] {
+        known.push((Object::Schema(schema.to_owned()), None));
+        for kind in [ObjectKind::Table, ObjectKind::Sequence] {
+            if with_all {
+                known.push((kind.all(schema), Some(kind)));
+            } else {
+                known.push((kind.future("o", schema), Some(kind)));
+            }
+        }
+    }
+    select(known).prop_flat_map(|(object, kind)| (Just(object), privileges(kind)))
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    spec: Spec,
+    catalog: Catalog,
+    records: Records,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let declared = prop::collection::vec(prop::collection::vec(on(true), 0..5), ROLES.len());
+    let found = prop::collection::vec(prop::collection::vec(on(false), 0..8), 2);
+    let owners = prop::collection::vec(select(vec!["o", "o", "a"]), 5);
+    (declared, found, owners, subsequence(ROLES.to_vec(), 0..=2)).prop_map(|(declared, found, owners, recorded)| {
+        let mut catalog = Catalog::default();
+        catalog.server.version = 180_000;
+        catalog.server.superuser = true;
+        catalog.server.current_user = "postgres".into();
+        catalog.server.bootstrap_superuser = "postgres".into();
+        for (number, name) in ["postgres", "o", "a", "b"].into_iter().enumerate() {
+            let mut role = Role::new(name, Mode::Authoritative, Attributes::GROUP);
+            role.has_password = Some(false);
+            role.connection_limit = Some(Limit::Unlimited);
+            role.valid_until = Some(Expiry::Never);
+            catalog.roles.insert(name.into(), role);
+            catalog.oids.insert(name.into(), number as u32 + 10);
+        }
+        let database = Database {
+            name: DATABASE.into(),
+            owner: Some("o".into()),
+            connection_limit: None,
+            comment: None,
+            schemas: Vec::new(),
+            labels: BTreeMap::new(),
+            path: String::new(),
+        };
+        catalog.databases.insert(DATABASE.into(), database);
+        let mut inside = Objects::default();
+        for schema in ["s", "z"] {
+            inside.schemas.insert(schema.into(), Schema { owner: "o".into(), creators: BTreeSet::new() });
+        }
+        for ((object, kind), owner) in objects().into_iter().zip(owners) {
+            let schema = object.schema().unwrap().to_owned();
+            inside.members.entry((kind, schema)).or_default().insert(object, owner.into());
+        }
+        for (name, grants) in ["a", "b"].into_iter().zip(found) {
+            for (object, (privileges, grantable)) in grants {
+                if inside.owner(&object) == Some(name) {
+                    continue;
+                }
+                let held = inside.held.entry(name.into()).or_default().entry(object).or_default();
+                held.privileges |= privileges;
+                held.grantable |= grantable;
+            }
+        }
+        catalog.objects.insert(DATABASE.into(), inside);
+
+        let mut spec = Spec::default();
+        for (name, grants) in ROLES.into_iter().zip(declared) {
+            let mut role = Role::new(name, Mode::Authoritative, Attributes::GROUP);
+            role.grants = grants
+                .into_iter()
+                .map(|(on, (privileges, grantable))| Grant {
+                    database: Some(DATABASE.into()),
+                    on,
+                    privileges,
+                    grantable,
+                })
+                .collect();
+            spec.roles.insert(name.into(), role);
+        }
+        // A role that was last left with something there is looked at, whatever it declares.
+        let before = Grant {
+            database: Some(DATABASE.into()),
+            on: Object::Schema("s".into()),
+            privileges: Privileges::USAGE,
+            grantable: Privileges::empty(),
+        };
+        let record = |name: &str| Record {
+            oid: catalog.oids.get(name).copied(),
+            kind: Kind::Group,
+            origin: Origin::Created,
+            secret_version: None,
+            row_version: None,
+            applied: Some(Role { grants: vec![before.clone()], ..catalog.roles[name].clone() }),
+        };
+        let recorded = recorded.into_iter().filter(|name| catalog.roles.contains_key(*name));
+        let records: Records = recorded.map(|name| (name.to_owned(), record(name))).collect();
+        let managed = resolve::managed(&records, &catalog);
+        catalog.assign_standing(&BTreeSet::new(), &managed);
+        World { spec, catalog, records }
+    })
+}
+
+/// What is held on each object after a change, by an independent reading of GRANT and REVOKE.
+fn carry_out(inside: &mut Objects, change: &Change) {
+    let (role, grant, gives) = match change {
+        Change::GrantPrivilege { role: Some(role), grant } => (role, grant, true),
+        Change::RevokePrivilege { role: Some(role), grant } => (role, grant, false),
+        _ => return,
+    };
+    let targets: Vec<Object> = if grant.on.is_all() {
+        let (kind, schema) = (grant.on.kind().unwrap(), grant.on.schema().unwrap());
+        inside.members(kind, schema).filter(|(_, owner)| *owner != role).map(|(object, _)| object.clone()).collect()
+    } else {
+        vec![grant.on.clone()]
+    };
+    let held = inside.held.entry(role.clone()).or_default();
+    for object in targets {
+        let on: &mut Held = held.entry(object).or_default();
+        if gives {
+            on.privileges |= grant.privileges;
+            on.grantable |= grant.grantable;
+        } else {
+            on.privileges -= grant.privileges;
+            on.grantable -= grant.privileges | grant.grantable;
+        }
+    }
+    held.retain(|_, held| !held.privileges.is_empty());
+}
+
+/// What a role declares on one object: what it says of it, and of all such objects.
+fn declared_on(role: &Role, object: &Object) -> (Privileges, Privileges) {
+    let all = object.kind().zip(object.schema()).map(|(kind, schema)| kind.all(schema));
+    let is_future = object.future_owner().is_some();
+    role.grants
+        .iter()
+        .filter(|grant| (!is_future && grant.on == *object) || Some(&grant.on) == all.as_ref())
+        .fold((Privileges::empty(), Privileges::empty()), |(privileges, grantable), grant| {
+            (privileges | grant.privileges, grantable | grant.grantable)
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn each_role_comes_to_hold_what_it_declares_on_every_object_and_nothing_else(world in world()) {
+        let World { spec: declared, catalog, records } = world;
+        let (mut spec, mut seen) = (declared.clone(), catalog.clone());
+        wishes::complete(&mut spec, &mut seen, &records);
+        let resolved = resolve::resolve(&spec, &seen, &records, &BTreeMap::new());
+        let plan = plan(&resolved, &seen);
+        let judged = guard::judge(plan.clone().into(), "standard", &resolved, &seen, &bounds());
+        prop_assert!(matches!(judged, Judgement::Pass(_)), "{judged:#?}");
+
+        let mut after = catalog.clone();
+        for step in &plan.steps {
+            if let Change::CreateRole(role) = &step.change {
+                after.roles.insert(role.name.clone(), Role { grants: Vec::new(), ..role.clone() });
+                after.oids.insert(role.name.clone(), 99);
+            }
+            carry_out(after.objects.get_mut(DATABASE).unwrap(), &step.change);
+        }
+        let inside = &after.objects[DATABASE];
+        let mut everything: Vec<Object> = objects().into_iter().map(|(object, _)| object).collect();
+        for schema in ["s", "z"] {
+            everything.push(Object::Schema(schema.into()));
+            everything.extend([ObjectKind::Table, ObjectKind::Sequence].map(|kind| kind.future("o", schema)));
+        }
+        for role in declared.roles.values() {
+            let watched = !role.grants.is_empty() || records.contains_key(&role.name);
+            for object in everything.iter().filter(|object| watched && inside.owner(object) != Some(&role.name)) {
+                // An option without its privilege is none.
+                let (privileges, grantable) = inside.held(&role.name, object);
+                prop_assert_eq!(
+                    (privileges, grantable & privileges), declared_on(role, object), "{} on {:?}\n{:#?}",
+                    role.name, object, plan.steps
+                );
+            }
+        }
+
+        let mut spec = declared;
+        for name in spec.roles.keys() {
+            let oid = after.oids.get(name).copied();
+            prop_assert!(oid.is_some());
+        }
+        wishes::complete(&mut spec, &mut after, &records);
+        let managed = resolve::managed(&records, &after);
+        after.assign_standing(&BTreeSet::new(), &managed);
+        let resolved = resolve::resolve(&spec, &after, &records, &BTreeMap::new());
+        let again = super::laws::plan(&resolved, &after);
+        prop_assert!(again.steps.is_empty(), "{:#?}", again.steps);
+    }
+}

@@ -1,0 +1,330 @@
+//! `grants` of a user or a role: what it may do inside of a database, and `profiles`, which give a
+//! name to what is often granted together.
+
+use std::collections::BTreeMap;
+
+use super::names::{list, name_problem, nearest};
+use super::parse::Reader;
+use super::yaml::{self, Entry, Kind, Node, Problem};
+use crate::model::{Grant, Object, ObjectKind, Privileges};
+
+const GRANT_KEYS: [&str; 8] =
+    ["database", "schema", "tables", "sequences", "routines", "privileges", "profile", "grant_option"];
+const PROFILE_KEYS: [&str; 4] = ["schema", "tables", "sequences", "routines"];
+
+/// Privileges in one schema: on itself, and on all that lies in it or will.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    schema: Privileges,
+    all: BTreeMap<ObjectKind, Privileges>,
+}
+
+/// The profiles that need not be declared.
+fn built_in() -> BTreeMap<String, Profile> {
+    let read = Privileges::SELECT;
+    let write = read | Privileges::INSERT | Privileges::UPDATE | Privileges::DELETE;
+    let profile = |tables, sequences, routines: Privileges| Profile {
+        schema: Privileges::USAGE,
+        all: [(ObjectKind::Table, tables), (ObjectKind::Sequence, sequences), (ObjectKind::Routine, routines)]
+            .into_iter()
+            .filter(|(_, privileges)| !privileges.is_empty())
+            .collect(),
+    };
+    BTreeMap::from([
+        ("read_only".to_owned(), profile(read, read, Privileges::empty())),
+        ("read_write".to_owned(), profile(write, ObjectKind::Sequence.privileges(), Privileges::EXECUTE)),
+    ])
+}
+
+/// Profiles by name: those of the document, and those that need not be declared.
+#[derive(Debug)]
+pub(super) struct Profiles(BTreeMap<String, Profile>);
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Profiles(built_in())
+    }
+}
+
+/// What an entry of `grants` is about, besides the schema itself.
+enum Target {
+    Schema,
+    All(ObjectKind),
+    Some(Vec<Object>),
+}
+
+impl Reader {
+    /// Reads `profiles`, before the grants that use them.
+    pub(super) fn profiles(&mut self, node: &Node) -> Profiles {
+        let mut profiles = Profiles::default();
+        let Kind::Mapping(entries) = &node.kind else {
+            self.hidden.push(node.range());
+            self.wrong_type(node, "/profiles", "`profiles`", "a mapping from names to privileges, or left out");
+            return profiles;
+        };
+        for Entry { key, value } in entries {
+            let path = format!("/profiles/{}", yaml::escape(&key.text));
+            let of = format!("the profile {:?}", key.text);
+            if profiles.0.contains_key(&key.text) {
+                let message = format!("{of} is built in");
+                let problem = Problem::new(key.start..key.end, "duplicate-profile", path, message);
+                self.report(problem.help("choose another name"));
+                continue;
+            }
+            let Kind::Mapping(kinds) = &value.kind else {
+                self.hidden.push(value.range());
+                self.wrong_type(value, &path, &of, "a mapping such as `{schema: [USAGE], tables: [SELECT]}`");
+                continue;
+            };
+            self.unknown_keys(kinds, &path, &of, &PROFILE_KEYS);
+            let mut profile = Profile::default();
+            if let Some(node) = value.get("schema") {
+                profile.schema = self.words_of_privileges(node, &format!("{path}/schema"), "a schema", on_schema());
+            }
+            for kind in ObjectKind::ALL {
+                if let Some(node) = value.get(kind.word()) {
+                    let path = format!("{path}/{}", kind.word());
+                    let privileges = self.words_of_privileges(node, &path, kind.word(), kind.privileges());
+                    profile.all.insert(kind, privileges);
+                }
+            }
+            profiles.0.insert(key.text.clone(), profile);
+        }
+        profiles
+    }
+
+    /// Reads `grants`; several entries about one object add up.
+    pub(super) fn grants(&mut self, entry: &Node, path: &str, who: &str) -> Vec<Grant> {
+        let Some(node) = entry.get("grants") else { return Vec::new() };
+        let path = format!("{path}/grants");
+        let Kind::Sequence(items) = &node.kind else {
+            self.wrong_type(
+                node,
+                &path,
+                &format!("`grants` of {who}"),
+                "a list of entries such as `{database: shop, schema: sales, profile: read_only}`",
+            );
+            return Vec::new();
+        };
+        let mut grants = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            grants.extend(self.grant(item, &format!("{path}/{index}"), who));
+        }
+        added_up(grants)
+    }
+
+    fn grant(&mut self, node: &Node, path: &str, who: &str) -> Vec<Grant> {
+        let of = format!("a grant of {who}");
+        let Kind::Mapping(entries) = &node.kind else {
+            self.wrong_type(node, path, &of, "a mapping with `database`, `schema`, and `profile` or `privileges`");
+            return Vec::new();
+        };
+        self.unknown_keys(entries, path, &of, &GRANT_KEYS);
+        let database = self.required_name(node, "database", path, &of);
+        let schema = self.required_name(node, "schema", path, &of);
+        if let (Some(schema), Some(at)) = (&schema, node.get("schema"))
+            && (schema.starts_with("pg_") || schema == "information_schema")
+        {
+            let message = format!("the schema {schema:?} is PostgreSQL's own, and is not managed");
+            let help = "grant a predefined role such as pg_read_all_stats instead, under `roles`";
+            self.report(Problem::new(at.range(), "system-schema", format!("{path}/schema"), message).help(help));
+        }
+        let target = self.target(node, path, &of, schema.as_deref().unwrap_or_default());
+        let grant_option = self.flag(node, "grant_option", path, &of).unwrap_or(false);
+        let place = |on: Object, privileges: Privileges| Grant {
+            database: database.clone(),
+            on,
+            privileges,
+            grantable: if grant_option { privileges } else { Privileges::empty() },
+        };
+        let schema = schema.clone().unwrap_or_default();
+        let grants = match (node.get("privileges"), node.get("profile")) {
+            (Some(_), Some(profile)) => {
+                let message = format!("{of} has both `privileges` and `profile`");
+                let problem =
+                    Problem::new(profile.range(), "privileges-and-profile", format!("{path}/profile"), message);
+                self.report(problem.help("make two entries of it"));
+                return Vec::new();
+            }
+            (None, None) => {
+                let message = format!("{of} names no privileges");
+                let problem = Problem::new(node.start..node.start, "missing-key", path.to_owned(), message);
+                self.report(problem.help("add `profile: read_only`, or `privileges: [SELECT]`"));
+                return Vec::new();
+            }
+            (None, Some(node)) => {
+                if !matches!(target, Target::Schema) {
+                    let message = format!("a profile speaks for the whole schema; {of} names some objects of it");
+                    let problem =
+                        Problem::new(node.range(), "profile-with-objects", format!("{path}/profile"), message);
+                    self.report(problem.help("leave them out, or write `privileges` instead of `profile`"));
+                    return Vec::new();
+                }
+                let Some(profile) = self.profile(node, &format!("{path}/profile")) else { return Vec::new() };
+                let all = profile.all.iter().map(|(kind, privileges)| place(kind.all(&schema), *privileges));
+                let own = place(Object::Schema(schema.clone()), profile.schema);
+                std::iter::once(own).chain(all).filter(|grant| !grant.privileges.is_empty()).collect()
+            }
+            (Some(node), None) => {
+                let path = format!("{path}/privileges");
+                let of_kind = |kind: ObjectKind| (kind.word(), kind.privileges());
+                match target {
+                    Target::Schema => {
+                        let privileges = self.words_of_privileges(node, &path, "a schema", on_schema());
+                        vec![place(Object::Schema(schema), privileges)]
+                    }
+                    Target::All(kind) => {
+                        let (word, known) = of_kind(kind);
+                        vec![place(kind.all(&schema), self.words_of_privileges(node, &path, word, known))]
+                    }
+                    Target::Some(objects) => {
+                        let Some((word, known)) = objects.first().and_then(Object::kind).map(of_kind) else {
+                            return Vec::new();
+                        };
+                        let privileges = self.words_of_privileges(node, &path, word, known);
+                        objects.into_iter().map(|object| place(object, privileges)).collect()
+                    }
+                }
+            }
+        };
+        if database.is_some() { grants } else { Vec::new() }
+    }
+
+    fn required_name(&mut self, node: &Node, key: &str, path: &str, of: &str) -> Option<String> {
+        let Some(value) = node.get(key) else {
+            let message = format!("{of} without `{key}`");
+            let problem = Problem::new(node.start..node.start, "missing-key", path.to_owned(), message);
+            self.report(problem.help("write {database: shop, schema: sales, profile: read_only}"));
+            return None;
+        };
+        self.plain_name(value, &format!("{path}/{key}"), &format!("{key} name"))
+    }
+
+    fn plain_name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
+        let name = self.words(node, path, what)?;
+        if let Some((code, message)) = name_problem(name) {
+            self.report(Problem::new(node.range(), code, path.to_owned(), format!("{what} {message}")));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    /// Which objects of the schema an entry is about.
+    fn target(&mut self, node: &Node, path: &str, of: &str, schema: &str) -> Target {
+        let named: Vec<(ObjectKind, &Node)> =
+            ObjectKind::ALL.into_iter().filter_map(|kind| Some((kind, node.get(kind.word())?))).collect();
+        let [(kind, value), others @ ..] = named.as_slice() else { return Target::Schema };
+        if let Some((second, at)) = others.first() {
+            let message = format!("{of} is about both {} and {}", kind.word(), second.word());
+            let problem = Problem::new(at.range(), "several-kinds", format!("{path}/{}", second.word()), message);
+            self.report(problem.help("make an entry for each: they have different privileges"));
+        }
+        let (kind, path) = (*kind, format!("{path}/{}", kind.word()));
+        if value.text() == Some("all") {
+            return Target::All(kind);
+        }
+        let items = match &value.kind {
+            Kind::Sequence(items) if items.is_empty() => {
+                let message = format!("{of} names no {}", kind.word());
+                let help = format!("leave the entry out, or write `{}: all`", kind.word());
+                self.report(Problem::new(value.range(), "no-objects", path, message).help(help));
+                return Target::Some(Vec::new());
+            }
+            Kind::Sequence(items) => items,
+            _ => {
+                let what = format!("`{}` of {of}", kind.word());
+                self.wrong_type(value, &path, &what, "`all`, or a list of names");
+                return Target::Some(Vec::new());
+            }
+        };
+        let objects = items.iter().enumerate();
+        let objects = objects.filter_map(|(index, item)| self.object(item, &format!("{path}/{index}"), kind, schema));
+        Target::Some(objects.collect())
+    }
+
+    fn object(&mut self, node: &Node, path: &str, kind: ObjectKind, schema: &str) -> Option<Object> {
+        let schema = schema.to_owned();
+        match kind {
+            ObjectKind::Table => Some(Object::Table { schema, name: self.plain_name(node, path, "table name")? }),
+            ObjectKind::Sequence => {
+                Some(Object::Sequence { schema, name: self.plain_name(node, path, "sequence name")? })
+            }
+            ObjectKind::Routine => {
+                let text = self.words(node, path, "a routine")?;
+                let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
+                let Some((name, arguments)) = parts.filter(|(name, _)| name_problem(name.trim()).is_none()) else {
+                    let message = format!("{text:?} does not tell which routine is meant");
+                    let help =
+                        "write it with the types of its arguments, as psql's \\df prints them: `refund(integer, text)`";
+                    self.report(Problem::new(node.range(), "invalid-routine", path.to_owned(), message).help(help));
+                    return None;
+                };
+                let arguments: Vec<&str> = arguments.split(',').map(str::trim).collect();
+                Some(Object::Routine { schema, name: name.trim().to_owned(), arguments: arguments.join(", ") })
+            }
+        }
+    }
+
+    fn profile(&mut self, node: &Node, path: &str) -> Option<Profile> {
+        let name = self.words(node, path, "the name of a profile")?;
+        if let Some(profile) = self.known_profiles.0.get(name) {
+            return Some(profile.clone());
+        }
+        let known: Vec<&str> = self.known_profiles.0.keys().map(String::as_str).collect();
+        let help = match nearest(name, &known) {
+            Some(meant) => format!("did you mean `{meant}`? The known profiles are {}", list(&known)),
+            None => format!("the known profiles are {}; others are declared under `profiles`", list(&known)),
+        };
+        let message = format!("there is no profile {name:?}");
+        self.report(Problem::new(node.range(), "unknown-profile", path.to_owned(), message).help(help));
+        None
+    }
+
+    /// A list of privileges by their keywords, in upper or lower case.
+    fn words_of_privileges(&mut self, node: &Node, path: &str, on: &str, known: Privileges) -> Privileges {
+        let mut privileges = Privileges::empty();
+        let Kind::Sequence(items) = &node.kind else {
+            self.wrong_type(node, path, &format!("the privileges on {on}"), "a list such as `[SELECT]`");
+            return privileges;
+        };
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}/{index}");
+            let Some(word) = self.words(item, &path, "a privilege") else { continue };
+            let meant = Privileges::from_name(&word.to_ascii_uppercase()).filter(|meant| known.contains(*meant));
+            let Some(privilege) = meant else {
+                let words: Vec<&str> = known.keywords().collect();
+                let message = format!("{word:?} is not a privilege on {on}");
+                let help = format!("on {on} there are {}", list(&words));
+                self.report(Problem::new(item.range(), "unknown-privilege", path, message).help(help));
+                continue;
+            };
+            if privileges.contains(privilege) {
+                let message = format!("the privilege {word:?} stands here twice");
+                self.report(Problem::new(item.range(), "duplicate-privilege", path, message).help("keep one of them"));
+            }
+            privileges |= privilege;
+        }
+        if items.is_empty() {
+            let message = format!("no privileges on {on}");
+            let problem = Problem::new(node.range(), "no-privileges", path.to_owned(), message);
+            self.report(problem.help("leave the entry out, or name some"));
+        }
+        privileges
+    }
+}
+
+fn on_schema() -> Privileges {
+    Object::Schema(String::new()).known_privileges()
+}
+
+/// One grant for each object.
+fn added_up(grants: Vec<Grant>) -> Vec<Grant> {
+    let mut sum: BTreeMap<(Option<String>, Object), (Privileges, Privileges)> = BTreeMap::new();
+    for grant in grants {
+        let extent = sum.entry((grant.database, grant.on)).or_default();
+        extent.0 |= grant.privileges;
+        extent.1 |= grant.grantable;
+    }
+    let grant = |((database, on), (privileges, grantable))| Grant { database, on, privileges, grantable };
+    sum.into_iter().map(grant).collect()
+}

@@ -1,0 +1,216 @@
+//! GRANT and REVOKE on objects. What is wished for all objects of a schema becomes a statement on
+//! those that lack it (or on all of them, if all do): PostgreSQL writes a row for each object that a
+//! statement names, whether anything changes or not.
+
+use std::collections::BTreeSet;
+
+use super::statement::{Renderer, Statement};
+use crate::model::{Grant, Object, ObjectKind, Privileges};
+
+/// Objects in one statement: keeps it well below a megabyte.
+const OBJECTS_PER_STATEMENT: usize = 500;
+
+/// Where a statement applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `ON …`.
+    On(String),
+    /// `ALTER DEFAULT PRIVILEGES …`, and the objects.
+    Default(String, &'static str),
+}
+
+impl Renderer<'_> {
+    /// Where a grant to this role applies. Empty: on nothing, since there is nothing yet.
+    pub(super) fn places_to_grant(&self, role: &str, grant: &Grant) -> Vec<Place> {
+        let lacks = |object: &Object| {
+            let Some(objects) = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name)) else {
+                return true;
+            };
+            let (held, grantable) = objects.held(role, object);
+            // A grant option too many is taken away together with the privilege, by a step before this.
+            let surplus = (grantable & grant.privileges) - grant.grantable;
+            !held.contains(grant.privileges) || !grantable.contains(grant.grantable) || !surplus.is_empty()
+        };
+        self.places(role, grant, lacks)
+    }
+
+    /// Where a revocation from this role applies.
+    fn places_to_revoke(&self, role: &str, grant: &Grant) -> Vec<Place> {
+        let holds = |object: &Object| {
+            let objects = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name));
+            objects.is_none_or(|objects| objects.held(role, object).0.intersects(grant.privileges | grant.grantable))
+        };
+        self.places(role, grant, holds)
+    }
+
+    fn places(&self, role: &str, grant: &Grant, wanted: impl Fn(&Object) -> bool) -> Vec<Place> {
+        if let Some(owner) = grant.on.future_owner() {
+            let schema = grant.on.schema().map(|schema| format!(" IN SCHEMA {}", self.name(schema)));
+            let prefix =
+                format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}{}", self.name(owner), schema.unwrap_or_default());
+            let objects = match &grant.on {
+                Object::FutureTables { .. } => "TABLES",
+                Object::FutureSequences { .. } => "SEQUENCES",
+                Object::FutureRoutines { .. } => "ROUTINES",
+                Object::FutureTypes { .. } => "TYPES",
+                _ => "SCHEMAS",
+            };
+            return vec![Place::Default(prefix, objects)];
+        }
+        let (Some(kind), Some(schema), true) = (grant.on.kind(), grant.on.schema(), grant.on.is_all()) else {
+            return self.object(&grant.on).map(Place::On).into_iter().collect();
+        };
+        let members = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name));
+        let members: Vec<(&Object, &String)> =
+            members.into_iter().flat_map(|objects| objects.members(kind, schema)).collect();
+        let chosen: Vec<&Object> = members
+            .iter()
+            // What the owner holds is no grant, and must not be taken from it.
+            .filter(|(object, owner)| *owner != role && wanted(object))
+            .map(|(object, _)| *object)
+            .collect();
+        if !chosen.is_empty() && chosen.len() == members.len() {
+            let all = kind.word().to_uppercase();
+            return vec![Place::On(format!("ALL {all} IN SCHEMA {}", self.name(schema)))];
+        }
+        let listed = |objects: &[&Object]| {
+            let names: Vec<String> = objects.iter().map(|object| self.qualified(object)).collect();
+            Place::On(format!("{} {}", keyword(kind), names.join(", ")))
+        };
+        chosen.chunks(OBJECTS_PER_STATEMENT).map(listed).collect()
+    }
+
+    /// GRANT to roles that have the same places.
+    pub(super) fn grant_privilege(&self, grant: &Grant, places: &[Place], roles: &[&str]) -> Vec<Statement> {
+        let to = self.names(roles.iter().copied());
+        let plain = grant.privileges - grant.grantable;
+        let mut statements = Vec::new();
+        for place in places {
+            if !plain.is_empty() {
+                statements.push(Statement::new(sentence(
+                    place,
+                    &format!("GRANT {}", words(plain)),
+                    &format!("TO {to}"),
+                )));
+            }
+            if !grant.grantable.is_empty() {
+                let verb = format!("GRANT {}", words(grant.grantable));
+                statements.push(Statement::new(sentence(place, &verb, &format!("TO {to} WITH GRANT OPTION"))));
+            }
+        }
+        statements
+    }
+
+    /// REVOKE on an object only undoes what its own grantor gave, and knows no GRANTED BY for
+    /// others: what somebody else granted is revoked in their name.
+    pub(super) fn revoke_privilege(&self, role: &str, grant: &Grant) -> Vec<Statement> {
+        let places = self.places_to_revoke(role, grant);
+        let mut statements: Vec<Statement> =
+            self.revoke_privilege_as_owner(grant, &places, &[role]).into_iter().map(Statement::new).collect();
+        for object in self.elements(role, grant) {
+            let grantors = self.catalog.foreign_grants(role, grant.database.as_deref(), &object);
+            for (grantor, held) in grantors.into_iter().flatten() {
+                let part = Grant {
+                    on: object.clone(),
+                    database: grant.database.clone(),
+                    privileges: grant.privileges & *held,
+                    grantable: grant.grantable & *held,
+                };
+                let place: Vec<Place> = self.object(&object).map(Place::On).into_iter().collect();
+                let revokes = self.revoke_privilege_as_owner(&part, &place, &[role]);
+                if !revokes.is_empty() {
+                    statements.push(Statement::new(format!("SET LOCAL ROLE {}", self.name(grantor))));
+                    statements.extend(revokes.into_iter().map(Statement::new));
+                    statements.push(Statement::new("RESET ROLE"));
+                }
+            }
+        }
+        statements
+    }
+
+    /// The places of a revocation that others can share, since nobody but the owner granted any of it.
+    pub(super) fn shared_places_to_revoke(&self, role: &str, grant: &Grant) -> Option<Vec<Place>> {
+        let database = grant.database.as_deref();
+        let foreign = |object: &Object| {
+            self.catalog.foreign_grants(role, database, object).is_some_and(|grantors| !grantors.is_empty())
+        };
+        if self.elements(role, grant).iter().any(foreign) {
+            return None;
+        }
+        Some(self.places_to_revoke(role, grant))
+    }
+
+    pub(super) fn revoke_privilege_as_owner(&self, grant: &Grant, places: &[Place], roles: &[&str]) -> Vec<String> {
+        let from = format!("FROM {}", self.names(roles.iter().copied()));
+        let option_only = grant.grantable - grant.privileges;
+        let mut statements = Vec::new();
+        for place in places {
+            if !grant.privileges.is_empty() {
+                statements.push(sentence(place, &format!("REVOKE {}", words(grant.privileges)), &from));
+            }
+            if !option_only.is_empty() {
+                let verb = format!("REVOKE GRANT OPTION FOR {}", words(option_only));
+                statements.push(sentence(place, &verb, &from));
+            }
+        }
+        statements
+    }
+
+    /// The single objects that a grant is about, of those on which the role holds anything.
+    fn elements(&self, role: &str, grant: &Grant) -> BTreeSet<Object> {
+        let (Some(kind), Some(schema), true) = (grant.on.kind(), grant.on.schema(), grant.on.is_all()) else {
+            return BTreeSet::from([grant.on.clone()]);
+        };
+        let held = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name)?.held.get(role));
+        let held = held.into_iter().flat_map(|held| held.keys());
+        held.filter(|object| {
+            object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
+        })
+        .cloned()
+        .collect()
+    }
+
+    fn object(&self, object: &Object) -> Option<String> {
+        match object {
+            Object::Database(name) => Some(format!("DATABASE {}", self.name(name))),
+            Object::Schema(name) => Some(format!("SCHEMA {}", self.name(name))),
+            Object::Table { .. } | Object::Sequence { .. } | Object::Routine { .. } => {
+                Some(format!("{} {}", object.kind().map(keyword)?, self.qualified(object)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The arguments of a routine are the server's own text: the guard lets through only what was found.
+    fn qualified(&self, object: &Object) -> String {
+        match object {
+            Object::Table { schema, name } | Object::Sequence { schema, name } => {
+                format!("{}.{}", self.name(schema), self.name(name))
+            }
+            Object::Routine { schema, name, arguments } => {
+                format!("{}.{}({arguments})", self.name(schema), self.name(name))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// TABLE means views and the like as well.
+fn keyword(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Table => "TABLE",
+        ObjectKind::Sequence => "SEQUENCE",
+        ObjectKind::Routine => "ROUTINE",
+    }
+}
+
+fn sentence(place: &Place, verb: &str, whom: &str) -> String {
+    match place {
+        Place::On(object) => format!("{verb} ON {object} {whom}"),
+        Place::Default(prefix, objects) => format!("{prefix} {verb} ON {objects} {whom}"),
+    }
+}
+
+fn words(privileges: Privileges) -> String {
+    privileges.keywords().collect::<Vec<_>>().join(", ")
+}
