@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use super::quote::{identifier, identifier_for_people, literal};
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState};
+use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState, Setting};
+use crate::parameter;
 use crate::plan::{Change, RolePatch, Step};
 
 /// Names in one grouped GRANT or REVOKE: keeps a statement well below a megabyte.
@@ -146,11 +147,16 @@ impl Renderer<'_> {
                 let removal = self.removal(name, reassign_to.as_deref());
                 [removal.lock_out, removal.reassign, removal.drop_owned, removal.drop].map(Statement::new).into()
             }
+            Change::SetSetting { role, setting } => {
+                let value = setting_value(setting);
+                vec![Statement::new(format!("{} SET {} TO {value}", self.of(role, setting), self.parameter(setting)))]
+            }
+            Change::ResetSetting { role, setting } => {
+                vec![Statement::new(format!("{} RESET {}", self.of(role, setting), self.parameter(setting)))]
+            }
             // The guard lets none of these through: see `plan::replay`.
             Change::GrantPrivilege { role: None, .. }
             | Change::RevokePrivilege { role: None, .. }
-            | Change::SetSetting { .. }
-            | Change::ResetSetting { .. }
             | Change::CreateDatabase(_)
             | Change::AlterDatabase(_)
             | Change::RunScript(_) => Vec::new(),
@@ -229,6 +235,17 @@ impl Renderer<'_> {
             statements.push(self.comment(&patch.name, comment));
         }
         statements
+    }
+
+    /// `ALTER ROLE … [IN DATABASE …]`.
+    fn of(&self, role: &str, setting: &Setting) -> String {
+        let database = setting.database.as_deref().map(|name| format!(" IN DATABASE {}", self.name(name)));
+        format!("ALTER ROLE {}{}", self.name(role), database.unwrap_or_default())
+    }
+
+    /// Each part of a name is an identifier of its own.
+    fn parameter(&self, setting: &Setting) -> String {
+        setting.name.split('.').map(|part| self.name(part)).collect::<Vec<_>>().join(".")
     }
 
     fn comment(&self, role: &str, comment: &str) -> Statement {
@@ -451,6 +468,16 @@ fn valid_until(expiry: Option<Expiry>) -> String {
             // Beyond the year 9999: as good as never for a password.
             Err(_) => " VALID UNTIL 'infinity'".to_owned(),
         },
+    }
+}
+
+/// What follows TO. A list of names is one literal for each: in one for all, it would be one name.
+fn setting_value(setting: &Setting) -> String {
+    match parameter::elements(&setting.value) {
+        Ok(names) if parameter::is_list(&setting.name) && !names.is_empty() => {
+            names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+        }
+        _ => literal(&setting.value),
     }
 }
 
