@@ -14,6 +14,7 @@ mod names;
 mod parse;
 #[cfg(test)]
 mod parse_tests;
+mod settings;
 mod user;
 pub(crate) mod yaml;
 #[cfg(test)]

@@ -11,11 +11,11 @@ use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_n
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::Privileges;
+use crate::model::{Privileges, Setting};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
-const ACCESS_KEYS: [&str; 4] = ["database", "databases", "roles", "privileges"];
+const ACCESS_KEYS: [&str; 6] = ["database", "databases", "roles", "privileges", "settings", "database_settings"];
 const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
@@ -86,6 +86,8 @@ pub(super) struct User<'a> {
     /// `None`: `password: none`.
     pub(super) secret: Option<SecretAt>,
     pub(super) attributes: Attributes,
+    /// `None`: nothing is said of them.
+    pub(super) settings: Option<Vec<Setting>>,
 }
 
 /// Where a user's password comes from, and where that is said.
@@ -144,6 +146,7 @@ impl Reader {
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
         let attributes = self.attributes(node, &path, &who);
+        let settings = self.settings(node, &path, &who);
         // What a role has no key for is refused, and hidden like all that may be a password.
         let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
         let (name, name_at) = name?;
@@ -158,6 +161,7 @@ impl Reader {
             written_privileges: node.get("privileges"),
             secret,
             attributes,
+            settings,
         })
     }
 
@@ -179,7 +183,7 @@ impl Reader {
     }
 
     /// A name of a role or database.
-    fn name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
+    pub(super) fn name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
         let name = self.words(node, path, what)?;
         if let Some((code, message)) = name_problem(name) {
             self.report(Problem::new(node.range(), code, path.to_owned(), format!("{what} {message}")));

@@ -484,3 +484,32 @@ fn setting_value(setting: &Setting) -> String {
 fn words(privileges: Privileges) -> String {
     privileges.keywords().collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_quoted_part_by_part_and_a_list_name_by_name() {
+        let catalog = Catalog::default();
+        let sql = |database: Option<&str>, name: &str, value: &str| {
+            let renderer = Renderer { catalog: &catalog, reassign_owned_to: "", style: Style::Exact };
+            let (database, name, value) = (database.map(str::to_owned), name.to_owned(), value.to_owned());
+            let setting = Setting { database, name, value };
+            let [set, reset] = [
+                Change::SetSetting { role: "a\"b".into(), setting: setting.clone() },
+                Change::ResetSetting { role: "a\"b".into(), setting },
+            ]
+            .map(|change| renderer.change(&change)[0].text(|_, _| {}));
+            assert_eq!(set.split_once(" SET ").unwrap().0, reset.split_once(" RESET ").unwrap().0);
+            set
+        };
+        assert_eq!(sql(None, "app.tenant", "it's; --"), r#"ALTER ROLE "a""b" SET "app"."tenant" TO 'it''s; --'"#);
+        assert_eq!(
+            sql(Some("my shop"), "search_path", r#""$user", a, "it's""#),
+            r#"ALTER ROLE "a""b" IN DATABASE "my shop" SET "search_path" TO '$user', 'a', 'it''s'"#
+        );
+        assert_eq!(sql(None, "DateStyle", "ISO, DMY"), r#"ALTER ROLE "a""b" SET "DateStyle" TO 'ISO, DMY'"#);
+        assert_eq!(sql(None, "search_path", ""), r#"ALTER ROLE "a""b" SET "search_path" TO ''"#);
+    }
+}
