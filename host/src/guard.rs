@@ -10,6 +10,7 @@
 //!    that it is held until approved.
 
 pub mod parts;
+pub mod settings;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,6 +234,7 @@ fn scope(
         violate("protected-role", format!("{role:?} is protected"));
         return;
     }
+    settings::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
     match &step.change {
         Change::DropRole { name, reassign_to } => {
             if !resolved.removable.contains(name) {

@@ -317,3 +317,56 @@ fn a_protected_name_cannot_be_taken_while_it_is_free() {
     let Judgement::Refused(refusal) = judge(plan(changes), "evil", &resolved, &catalog, &bounds()) else { panic!() };
     assert!(refusal.violations.iter().any(|violation| violation.rule == "protected-role"));
 }
+
+fn set(name: &str, value: &str, database: Option<&str>) -> Change {
+    let setting =
+        crate::model::Setting { database: database.map(str::to_owned), name: name.to_owned(), value: value.to_owned() };
+    Change::SetSetting { role: "alice".into(), setting }
+}
+
+#[test]
+fn a_setting_that_gives_power_is_given_to_nobody() {
+    for name in settings::STRONG_PARAMETERS {
+        assert!(broken(vec![set(name, "boss", None)]).contains(&"power-raised"), "{name}");
+        assert!(broken(vec![set(&name.to_uppercase(), "boss", None)]).contains(&"power-raised"), "{name}");
+    }
+    assert!(!broken(vec![set("work_mem", "64MB", None)]).contains(&"power-raised"));
+}
+
+#[test]
+fn a_setting_that_is_allowed_by_name_and_declared_passes() {
+    let mut world = world();
+    let change = set("session_preload_libraries", "auto_explain", None);
+    let Change::SetSetting { setting, .. } = &change else { panic!() };
+    world.resolved.desired.get_mut("alice").unwrap().settings.push(setting.clone());
+    let judged = |bounds: &Bounds| {
+        judge(plan(vec![drop_carol(), change.clone()]), "honest", &world.resolved, &world.catalog, bounds)
+    };
+    let Judgement::Refused(refusal) = judged(&bounds()) else { panic!() };
+    assert!(refusal.to_string().contains("ALLOWED_POWERS"), "{refusal}");
+    let mut bounds = bounds();
+    bounds.allowed_powers.insert("session_preload_libraries".into());
+    assert!(matches!(judged(&bounds), Judgement::Pass(_)));
+}
+
+#[test]
+fn settings_that_nobody_declared_are_refused_and_those_of_others_are_out_of_reach() {
+    assert!(broken(vec![set("work_mem", "64MB", None)]).contains(&"not-as-desired"));
+    let setting = crate::model::Setting { database: None, name: "work_mem".into(), value: "64MB".into() };
+    let other = Change::SetSetting { role: "mallory".into(), setting: setting.clone() };
+    assert!(broken(vec![other]).contains(&"out-of-scope"));
+    let other = Change::ResetSetting { role: "postgres".into(), setting: setting.clone() };
+    assert!(broken(vec![other]).contains(&"protected-role"));
+    let absent = Change::ResetSetting { role: "alice".into(), setting };
+    assert!(broken(vec![absent]).contains(&"impossible-step"));
+}
+
+#[test]
+fn a_setting_needs_a_name_a_value_and_a_database_that_there_can_be() {
+    for name in ["", "work_mem; DROP ROLE alice", "work mem", "a..b", "\"role\"", "é"] {
+        assert!(broken(vec![set(name, "1", None)]).contains(&"invalid-name"), "{name:?}");
+    }
+    assert!(broken(vec![set("work_mem", "a\0b", None)]).contains(&"invalid-value"));
+    assert!(broken(vec![set("search_path", "\"a", None)]).contains(&"invalid-value"));
+    assert!(broken(vec![set("work_mem", "1", Some("nowhere"))]).contains(&"unknown-database"));
+}

@@ -6,7 +6,7 @@
 //!                                        └──► apply ──► ledger ──► telemetry
 //! ```
 //!
-//! Data flows one way. The core (`model`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
+//! Data flows one way. The core (`model`, `parameter`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
 //! `guard`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
@@ -17,6 +17,7 @@ pub mod guard;
 pub mod kubernetes;
 pub mod ledger;
 pub mod model;
+pub mod parameter;
 pub mod plan;
 pub mod policy;
 pub mod postgres;

@@ -5,7 +5,7 @@
 //! which is their documentation for policy authors; `policy/convert.rs` is the only place that
 //! knows both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bitflags::bitflags;
@@ -350,6 +350,8 @@ pub struct Spec {
     pub databases: BTreeMap<String, Database>,
     /// Names of scripts that may be run.
     pub scripts: Vec<String>,
+    /// Roles of which users.yaml says what settings they have, be it none. The host's own: no policy sees it.
+    pub exact_settings: BTreeSet<String>,
 }
 
 /// How much a finding matters.

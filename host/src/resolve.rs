@@ -10,14 +10,15 @@
 //!
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
+mod settings;
 pub mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, is_predefined};
 use crate::model::{
-    Attributes, Expiry, Finding, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
-    Standing,
+    Attributes, Expiry, Finding, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Setting,
+    Severity, Spec, Standing,
 };
 
 /// So many grantees of one database are worth a word.
@@ -86,6 +87,8 @@ pub struct Resolved {
     pub released: BTreeSet<String>,
     /// Users that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
+    /// The settings of roles that are declared to have these and no others, be it none.
+    pub settings: BTreeMap<String, Vec<Setting>>,
     /// What the operator should know.
     pub findings: Vec<Finding>,
     /// Whether a finding stands against the whole plan.
@@ -123,7 +126,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
             continue;
         }
         let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
-        let role = match declared.mode {
+        let mut role = match declared.mode {
             Mode::Authoritative => {
                 if found.is_some() && recorded.is_none() {
                     resolved.findings.push(adopted(declared));
@@ -141,6 +144,9 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
             },
             Mode::Observe => continue,
         };
+        let settings = settings::complete(declared, found, recorded, spec.exact_settings.contains(name));
+        role.settings = settings.desired;
+        resolved.settings.extend(settings.declared.map(|declared| (name.clone(), declared)));
         resolved.in_scope.insert(name.clone());
         resolved.desired.insert(name.clone(), role);
     }
@@ -161,9 +167,6 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
         );
     };
     for role in spec.roles.values() {
-        if !role.settings.is_empty() {
-            refuse(&role.path, "configuration settings of roles");
-        }
         if let Some(grant) = role.grants.iter().find(|grant| !is_managed(grant)) {
             let words: Vec<&str> = (grant.privileges | grant.grantable).keywords().collect();
             refuse(&role.path, &format!("{} on {}", words.join(", "), grant.on.in_words()));
@@ -190,15 +193,12 @@ fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTree
         {
             findings.push(no_password(role));
         }
-        let databases: BTreeSet<&String> = role
-            .grants
-            .iter()
-            .filter_map(|grant| match &grant.on {
-                Object::Database(name) => Some(name),
-                _ => grant.database.as_ref(),
-            })
-            .collect();
-        for database in databases.iter().filter(|name| !catalog.databases.contains_key(**name)) {
+        let granted = role.grants.iter().filter_map(|grant| match &grant.on {
+            Object::Database(name) => Some(name),
+            _ => grant.database.as_ref(),
+        });
+        let named: BTreeSet<_> = granted.chain(role.settings.iter().filter_map(|it| it.database.as_ref())).collect();
+        for database in named.into_iter().filter(|name| !catalog.databases.contains_key(*name)) {
             let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
             findings.push(
                 Finding::new(Severity::Error, "database-missing", &role.path, message)
@@ -341,7 +341,6 @@ fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sy
     role.has_password = role.has_password.or(found.map_or(Some(false), |found| found.has_password));
     if let Some(found) = found {
         role.comment = role.comment.or_else(|| found.comment.clone());
-        role.settings.clone_from(&found.settings);
         if let Some(credential) = &mut role.credential {
             credential.in_sync = Some(in_sync.get(&role.name).copied().unwrap_or(false));
         }

@@ -43,6 +43,7 @@ mod protected_roles;
 mod registry;
 mod rehearse;
 mod secrets;
+mod settings;
 mod shipped_policies;
 mod shutdown;
 mod source_directory;

@@ -39,6 +39,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Write, build, test and look at policies
     Policy(PolicyArgs),
+    /// Print the JSON Schema of users.yaml, for editors
+    Schema,
     /// Print a completion script for a shell
     Completions {
         /// For which shell

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use self::args::Command;
 use crate::reconcile::Verdict;
+use crate::spec;
 
 /// Something went wrong.
 const FAILED: u8 = 1;
@@ -44,6 +45,10 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(run::run(*arguments))),
         Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
         Command::Policy(arguments) => policy::policy(arguments.command),
+        Command::Schema => {
+            print!("{}", spec::schema::text());
+            Ok(0)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::command(), "rolewright", &mut std::io::stdout());
             Ok(0)

@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::guard::settings::STRONG_PARAMETERS;
+
 /// How many users one plan may remove before a person has to approve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxDeletions {
@@ -282,7 +284,7 @@ impl FromStr for Labels {
 /// Attributes that give power beyond one's own, as keywords of CREATE ROLE.
 const POWERS: [&str; 4] = ["SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE"];
 
-/// Powers that a plan may give: keywords in upper case, predefined roles in lower case.
+/// Powers that a plan may give: keywords in upper case, predefined roles and parameters in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Powers(pub BTreeSet<String>);
 
@@ -295,11 +297,14 @@ impl FromStr for Powers {
             let (upper, lower) = (word.to_ascii_uppercase(), word.to_ascii_lowercase());
             if POWERS.contains(&upper.as_str()) {
                 powers.insert(upper);
-            } else if lower.starts_with("pg_") {
+            } else if lower.starts_with("pg_") || STRONG_PARAMETERS.contains(&lower.as_str()) {
                 powers.insert(lower);
             } else {
-                let words = POWERS.join(", ");
-                return Err(format!("{word:?} is no power; expected a list of {words} and predefined roles (pg_…)"));
+                let (words, parameters) = (POWERS.join(", "), STRONG_PARAMETERS.join(", "));
+                return Err(format!(
+                    "{word:?} is no power; expected a list of {words}, predefined roles (pg_…) and parameters \
+                     ({parameters})"
+                ));
             }
         }
         Ok(Powers(powers))
@@ -367,8 +372,9 @@ mod tests {
 
     #[test]
     fn powers_are_known_words_in_either_case() {
-        let powers: Powers = "superuser, PG_Monitor".parse().unwrap();
-        assert_eq!(powers.0.iter().map(String::as_str).collect::<Vec<_>>(), ["SUPERUSER", "pg_monitor"]);
+        let powers: Powers = "superuser, PG_Monitor, Role, plperl.on_plperl_init".parse().unwrap();
+        let words: Vec<&str> = powers.0.iter().map(String::as_str).collect();
+        assert_eq!(words, ["SUPERUSER", "pg_monitor", "plperl.on_plperl_init", "role"]);
         assert!("root".parse::<Powers>().unwrap_err().contains("BYPASSRLS"));
     }
 

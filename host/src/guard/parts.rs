@@ -3,9 +3,9 @@
 //! business of `postgres::apply`, and recording it that of `reconcile::act`.
 //!
 //! PostgreSQL keeps a lock until the end of its transaction on every role that is created (from
-//! version 16 on), dropped, commented on, or named in the ACL of a database. Ordinary plans are one
-//! part. In larger ones a role's steps stay together, and the parts come in an order in which nobody
-//! ever holds more than he held before or will hold after:
+//! version 16 on), dropped, commented on, given a setting, or named in the ACL of a database. Ordinary
+//! plans are one part. In larger ones a role's steps stay together, and the parts come in an order in
+//! which nobody ever holds more than he held before or will hold after:
 //!
 //! 1. what is taken from roles that have members,
 //! 2. new roles that get members,
@@ -260,6 +260,10 @@ fn locks(change: &Change, catalog: &Catalog) -> Vec<Lock> {
                 _ => None,
             };
             role.clone().map(Lock::Role).into_iter().chain(database).collect()
+        }
+        Change::SetSetting { role, setting } | Change::ResetSetting { role, setting } => {
+            let database = setting.database.clone().map(Lock::Database);
+            std::iter::once(Lock::Role(role.clone())).chain(database).collect()
         }
         // What begins a removal is an ALTER ROLE.
         _ => Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Cause, Change, RolePatch};
 use crate::model::{Expiry, Limit, Role};
+use crate::parameter;
 
 /// What was last applied to a role: the role, and the version of its Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,8 @@ pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version
         Change::RevokePrivilege { grant, .. } => !role.grants.iter().any(|held| {
             held.database == grant.database && held.on == grant.on && held.privileges.intersects(grant.privileges)
         }),
-        Change::SetSetting { setting, .. } => role.settings.contains(setting),
-        Change::ResetSetting { setting, .. } => {
-            !role.settings.iter().any(|held| held.database == setting.database && held.name == setting.name)
-        }
+        Change::SetSetting { setting, .. } => role.settings.iter().any(|held| parameter::same(held, setting)),
+        Change::ResetSetting { setting, .. } => !role.settings.iter().any(|held| parameter::same_place(held, setting)),
         _ => false,
     };
     if drift { Cause::Drift } else { Cause::Spec }
@@ -115,6 +114,23 @@ mod tests {
         // It had none when it was last applied.
         assert_eq!(cause(&patch(""), "1"), Cause::Drift);
         assert_eq!(cause(&patch("on loan"), "1"), Cause::Spec);
+    }
+
+    #[test]
+    fn a_setting_that_somebody_changed_or_added_is_drift() {
+        let setting = |name: &str, value: &str| crate::model::Setting {
+            database: None,
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let role = Role { settings: vec![setting("search_path", "a, \"b\"")], ..alice() };
+        let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: None })]);
+        let set = |name, value| Change::SetSetting { role: "alice".into(), setting: setting(name, value) };
+        let reset = |name| Change::ResetSetting { role: "alice".into(), setting: setting(name, "") };
+        assert_eq!(of(&set("search_path", "a, b"), &applied, None), Cause::Drift);
+        assert_eq!(of(&set("search_path", "a"), &applied, None), Cause::Spec);
+        assert_eq!(of(&reset("work_mem"), &applied, None), Cause::Drift);
+        assert_eq!(of(&reset("search_path"), &applied, None), Cause::Spec);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, RolePatch, Step};
-use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState};
+use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState, Setting};
+use crate::parameter;
 
 /// Roles after a replay, and whose password was set or cleared on the way.
 #[derive(Debug, Clone, Default)]
@@ -135,11 +136,20 @@ fn apply(outcome: &mut Outcome<'_>, change: &Change) -> Result<(), String> {
                 other.memberships.retain(|edge| edge.role != *name);
             }
         }
-        Change::SetSetting { .. }
-        | Change::ResetSetting { .. }
-        | Change::CreateDatabase(_)
-        | Change::AlterDatabase(_)
-        | Change::RunScript(_) => {
+        Change::SetSetting { role, setting } => {
+            let settings = &mut role_mut(roles, role)?.settings;
+            settings.retain(|held| !parameter::same_place(held, setting));
+            settings.push(setting.clone());
+        }
+        Change::ResetSetting { role, setting } => {
+            let settings = &mut role_mut(roles, role)?.settings;
+            let before = settings.len();
+            settings.retain(|held| held.database != setting.database || held.name != setting.name);
+            if settings.len() == before {
+                return Err(format!("{role:?} has no setting {:?} there", setting.name));
+            }
+        }
+        Change::CreateDatabase(_) | Change::AlterDatabase(_) | Change::RunScript(_) => {
             return Err(format!("this version of Rolewright does not carry out {}", change.action()));
         }
     }
@@ -284,10 +294,9 @@ pub fn compare(made: &Role, wanted: &Role, options: bool) -> Vec<String> {
     for on in due.keys().filter(|on| !held.contains_key(*on)) {
         found.push(format!("does not hold its privileges on {}", describe(*on)));
     }
-    let key = |setting: &crate::model::Setting| (setting.database.clone(), setting.name.clone(), setting.value.clone());
-    let held: BTreeSet<_> = made.settings.iter().map(key).collect();
-    let due: BTreeSet<_> = wanted.settings.iter().map(key).collect();
-    if held != due {
+    // A server of another version may quote the names in a list otherwise than we do.
+    let meant = |settings: &[Setting]| settings.iter().map(parameter::meaning).collect::<BTreeSet<_>>();
+    if made.settings != wanted.settings && meant(&made.settings) != meant(&wanted.settings) {
         found.push("has other settings".to_owned());
     }
     found

@@ -235,7 +235,9 @@ impl Module {
             indices.load(&mut *store, instance)?.call_transform(store, context, &self.settings, spec)
         })?;
         said.accept(|incoming, outcome| {
-            let spec = outcome.spec.map(|spec| incoming.spec(spec)).transpose()?.filter(|spec| spec != before);
+            let mut spec = outcome.spec.map(|spec| incoming.spec(spec)).transpose()?;
+            spec.iter_mut().for_each(|spec| spec.exact_settings.clone_from(&before.exact_settings));
+            let spec = spec.filter(|spec| spec != before);
             let difference = spec.as_ref().map(|spec| recheck(&self.info.name, before, spec)).transpose();
             let difference = difference.map_err(Failure::BadOutput)?.unwrap_or_default();
             Ok(Changed { spec, findings: incoming.findings(outcome.findings)?, difference })

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::convert::printable;
 use crate::catalog::is_predefined;
-use crate::model::{Database, Finding, Mode, Object, Role, Severity, Spec};
+use crate::model::{Database, Finding, Mode, Object, Role, Setting, Severity, Spec};
+use crate::parameter;
 use crate::plan::Touch;
 
 /// Bytes of a name in PostgreSQL (NAMEDATALEN - 1).
@@ -98,11 +99,7 @@ fn check_role(role: &Role, earlier: Option<&Role>) -> Result<(), String> {
         check_name("a role", &membership.role)?;
         membership.grantor.iter().try_for_each(|grantor| check_name("a grantor", grantor))?;
     }
-    for setting in &role.settings {
-        check_text("a setting", &setting.name)?;
-        check_text("a setting", &setting.value)?;
-        setting.database.iter().try_for_each(|database| check_name("a database", database))?;
-    }
+    check_settings(&role.settings, &name)?;
     for grant in &role.grants {
         grant.database.iter().try_for_each(|database| check_name("a database", database))?;
         names(&grant.on).into_iter().try_for_each(|name| check_name("an object", name))?;
@@ -111,6 +108,28 @@ fn check_role(role: &Role, earlier: Option<&Role>) -> Result<(), String> {
         }
     }
     role.comment.iter().try_for_each(|comment| check_text("a comment", comment))
+}
+
+/// As strict as with those of users.yaml.
+fn check_settings(settings: &[Setting], of: &str) -> Result<(), String> {
+    if settings.len() > parameter::MOST {
+        return Err(format!("it gives {of} {} settings; {} is the most", settings.len(), parameter::MOST));
+    }
+    let mut seen = BTreeSet::new();
+    for setting in settings {
+        let parameter = shown(&setting.name);
+        if let Some(why) = parameter::name_problem(&setting.name) {
+            return Err(format!("it gives {of} a setting {parameter}, a name that {why}"));
+        }
+        if !seen.insert((setting.database.as_deref(), parameter::key(&setting.name))) {
+            return Err(format!("it gives {of} the setting {parameter} twice"));
+        }
+        if let Some(why) = parameter::problem(&setting.name, &setting.value) {
+            return Err(format!("it gives {of} a setting {parameter} with a value that {why}"));
+        }
+        setting.database.iter().try_for_each(|database| check_name("a database", database))?;
+    }
+    Ok(())
 }
 
 fn check_database(database: &Database, earlier: Option<&Database>) -> Result<(), String> {
@@ -285,6 +304,19 @@ mod tests {
         assert!(named("a\0b").unwrap_err().contains("NUL"));
         let member_of = |name: &str| after(|spec| alice(spec).memberships.push(Membership::plain(name)));
         assert!(member_of("").unwrap_err().contains("empty"));
+    }
+
+    #[test]
+    fn settings_are_looked_over_as_those_of_users_yaml_are() {
+        let set = |name: &str, value: &str| Setting { database: None, name: name.to_owned(), value: value.to_owned() };
+        let given = |settings: Vec<Setting>| after(|spec| alice(spec).settings = settings);
+        assert!(given(vec![set("work_mem", "64MB"), set("search_path", "a, b"), set("app.x", "")]).is_ok());
+        assert!(given(vec![set("work_mem; --", "1")]).unwrap_err().contains("letters"));
+        assert!(given(vec![set("work_mem", "1"), set("WORK_MEM", "2")]).unwrap_err().contains("twice"));
+        assert!(given(vec![set("search_path", "\"a")]).unwrap_err().contains("quote"));
+        assert!(given(vec![set("work_mem", "\0")]).unwrap_err().contains("NUL"));
+        let there = Setting { database: Some(String::new()), ..set("work_mem", "1") };
+        assert!(given(vec![there]).unwrap_err().contains("empty"));
     }
 
     #[test]

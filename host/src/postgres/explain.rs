@@ -98,7 +98,11 @@ impl ServerError {
     fn from_answer(answer: &DbError, attempt: &Attempt<'_>, transient: bool) -> ServerError {
         let concurrent =
             retry::is_concurrent_update(answer.code(), answer.routine().unwrap_or_default(), answer.message());
-        let (explanation, help) = explain(answer.code(), answer.message(), concurrent, attempt.server_version);
+        let setting = ["set-setting", "reset-setting"].contains(&attempt.action) && !concurrent;
+        let about_setting =
+            if setting { explain_setting(answer.code(), answer.message(), attempt.server_version) } else { None };
+        let (explanation, help) = about_setting
+            .unwrap_or_else(|| explain(answer.code(), answer.message(), concurrent, attempt.server_version));
         ServerError {
             attempted: scrub(&attempt.to_string()),
             sqlstate: Some(answer.code().code().to_owned()),
@@ -307,6 +311,35 @@ fn explain_denied(message: &str, server_version: u32) -> (String, String) {
     }
 }
 
+/// What a code means where a role was to be given a setting, if it means something else there.
+fn explain_setting(state: &SqlState, message: &str, server_version: u32) -> Option<(String, String)> {
+    Some(match state.code() {
+        "42704" | "42602" => owned(
+            "this server has no parameter of that name",
+            "correct it in users.yaml, or take it out; not every version has every parameter, and the name of one that \
+             an application or an extension made up needs a dot, such as app.tenant",
+        ),
+        "22023" | "22P02" => {
+            owned("the parameter does not take this value", "correct it in users.yaml; the message names the parameter")
+        }
+        "55P02" => owned(
+            "the parameter is one of the whole server, and no role can have its own",
+            "take it out of users.yaml; set it in postgresql.conf, or with ALTER SYSTEM",
+        ),
+        // The words around it are translated, this one hardly.
+        "42501" if message.to_lowercase().contains("param") => {
+            let grant = if server_version >= 150_000 {
+                "let one run: GRANT SET ON PARAMETER … TO the controller's role; or "
+            } else {
+                ""
+            };
+            let help = format!("{grant}run as a superuser, or take the parameter out of users.yaml");
+            ("only a superuser may set this parameter, or somebody whom one has allowed to".to_owned(), help)
+        }
+        _ => return None,
+    })
+}
+
 fn explain_limit(message: &str) -> (String, String) {
     if message.contains("row is too big") {
         return owned(
@@ -453,6 +486,20 @@ mod tests {
         assert!(!why("42501", "permission denied to create role", 150_018).contains("ADMIN OPTION"));
         assert!(why("42501", "must be superuser to create superusers", 150_018).contains("only by a superuser"));
         assert!(why("42501", "permission denied for database myapp", 180_000).contains("WITH GRANT OPTION"));
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_explained_as_one() {
+        let why = |code: &str, message: &str, version| {
+            explain_setting(&SqlState::from_code(code), message, version).map(|(why, help)| format!("{why}; {help}"))
+        };
+        assert!(why("42704", "", 180_000).unwrap().contains("no parameter of that name"));
+        assert!(why("22023", "", 180_000).unwrap().contains("does not take this value"));
+        assert!(why("55P02", "", 180_000).unwrap().contains("whole server"));
+        let denied = "permission denied to set parameter \"log_statement\"";
+        assert!(why("42501", denied, 180_000).unwrap().contains("GRANT SET ON PARAMETER"));
+        assert!(!why("42501", denied, 140_000).unwrap().contains("GRANT SET"));
+        assert_eq!(why("42501", "permission denied to alter role", 180_000), None);
     }
 
     #[test]

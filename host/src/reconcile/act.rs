@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
 use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
-use crate::model::{Mode, Role, Severity, Standing};
+use crate::model::{Mode, Role, Setting, Severity, Standing};
 use crate::plan::replay::compare;
 use crate::plan::{Change, Plan};
 use crate::postgres::apply::{self, Failed, Verifiers};
@@ -446,7 +446,7 @@ impl Reconciler {
                 origin,
                 secret_version: secret_version(desired),
                 row_version: observation.catalog.row_versions.get(name).cloned(),
-                applied: Some(as_applied(desired)),
+                applied: Some(as_applied(desired, planned.resolved.settings.get(name))),
             };
             if touched.contains(name.as_str()) || known != Some(&record) {
                 upserts.insert(name.clone(), record);
@@ -483,8 +483,9 @@ fn is_clean(planned: &Planned) -> bool {
     planned.findings.iter().all(|finding| finding.severity < Severity::Warning)
 }
 
-/// The role as the ledger keeps it: what PostgreSQL knows, and nothing of where it was declared.
-fn as_applied(role: &Role) -> Role {
+/// The role as the ledger keeps it: what PostgreSQL knows, and nothing of where it was declared. Of its settings
+/// only those that were: the others are nobody's business, also when these are declared no more.
+fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
     let mut memberships = role.memberships.clone();
     for edge in &mut memberships {
         edge.grantor = None;
@@ -496,6 +497,7 @@ fn as_applied(role: &Role) -> Role {
         mode: if role.mode == Mode::Present { Mode::Present } else { Mode::Authoritative },
         standing: Standing::Managed,
         memberships,
+        settings: settings.cloned().unwrap_or_default(),
         credential: None,
         labels: BTreeMap::new(),
         path: String::new(),

@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::guard::{self, Bounds, GuardedPlan, Judgement};
 use crate::model::{
     Attributes, Credential, Database, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState,
-    Spec, Standing,
+    Setting, Spec, Standing,
 };
 use crate::plan::{Cause, Change, Plan, assemble, replay};
 use crate::policy::{Chain, Context, Limits, Runtime};
@@ -55,6 +55,36 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
         });
         each.collect::<Vec<_>>()
     })
+}
+
+/// Each at most once in one place, as the server keeps them and as people write them.
+fn settings() -> impl Strategy<Value = Vec<Setting>> {
+    let places: Vec<(Option<&str>, bool)> = [None, Some("shop"), Some("reports")]
+        .into_iter()
+        .flat_map(|database| [(database, true), (database, false)])
+        .collect();
+    subsequence(places, 0..=3).prop_flat_map(|places| {
+        let each = places.into_iter().map(|(database, is_list)| {
+            let (names, values) = if is_list {
+                (["search_path", "Search_Path"], ["a, b", "A,\"b\"", "\"user\""])
+            } else {
+                (["TimeZone", "timezone"], ["UTC", "Europe/Berlin", ""])
+            };
+            (prop::sample::select(names.to_vec()), prop::sample::select(values.to_vec())).prop_map(
+                move |(name, value)| Setting {
+                    database: database.map(str::to_owned),
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                },
+            )
+        });
+        each.collect::<Vec<_>>()
+    })
+}
+
+/// Of each of the names.
+fn settings_of_each() -> impl Strategy<Value = Vec<Option<Vec<Setting>>>> {
+    prop::collection::vec(prop::option::of(settings()), NAMES.len())
 }
 
 /// Edges lead to roles with a lower number only, so that there is no circle.
@@ -157,10 +187,16 @@ fn world() -> impl Strategy<Value = World> {
         subsequence(NAMES.to_vec(), 0..=NAMES.len()),
         prop::sample::select(vec![150_018_u32, 160_014, 180_004]),
         prop::option::of(0..NAMES.len()),
+        [settings_of_each(), settings_of_each(), settings_of_each()],
     )
-        .prop_map(|(declared, found, recorded, in_sync, version, owner)| {
+        .prop_map(|(declared, found, recorded, in_sync, version, owner, [set, held, applied])| {
             let mut spec = Spec::default();
-            for role in declared.into_iter().flatten() {
+            for (role, set) in declared.into_iter().zip(set) {
+                let Some(mut role) = role else { continue };
+                if let Some(set) = set.filter(|_| role.mode != Mode::Present) {
+                    role.settings = set;
+                    spec.exact_settings.insert(role.name.clone());
+                }
                 for edge in &role.memberships {
                     // Who is named is in the spec, as the parser has it.
                     let named = Role::new(&edge.role, Mode::Present, Attributes::GROUP);
@@ -182,6 +218,8 @@ fn world() -> impl Strategy<Value = World> {
                     role.memberships.dedup_by(|a, b| a.role == b.role);
                 }
                 role.memberships.sort();
+                role.settings = held[number].clone().unwrap_or_default();
+                role.settings.sort();
                 role.grants.retain(|grant| grant.on != Object::Database("shop".into()) || owner != Some(number));
                 catalog.oids.insert(role.name.clone(), number as u32 + 100);
                 catalog.roles.insert(role.name.clone(), role);
@@ -206,7 +244,10 @@ fn world() -> impl Strategy<Value = World> {
                     let kind = if number % 2 == 0 { Kind::User } else { Kind::Group };
                     let oid = catalog.oids.get(*name).copied();
                     let origin = Origin::Created;
-                    let record = Record { oid, kind, origin, secret_version: None, row_version: None, applied: None };
+                    let settings = applied[number].clone();
+                    let applied = settings
+                        .map(|settings| Role { settings, ..Role::new(*name, Mode::Authoritative, Attributes::USER) });
+                    let record = Record { oid, kind, origin, secret_version: None, row_version: None, applied };
                     ((*name).to_owned(), record)
                 })
                 .collect();
@@ -266,6 +307,7 @@ fn owned(outcome: replay::Outcome<'_>) -> BTreeMap<String, Role> {
 fn sorted(mut roles: BTreeMap<String, Role>) -> BTreeMap<String, Role> {
     for role in roles.values_mut() {
         role.memberships.sort();
+        role.settings.sort();
         role.grants.sort();
     }
     roles
@@ -329,6 +371,7 @@ proptest! {
                 edge.grantor.get_or_insert_with(|| "postgres".into());
             }
             role.memberships.sort();
+            role.settings.sort();
             role.grants.sort();
             after.oids.entry(role.name.clone()).or_insert(900 + number as u32);
             in_sync.insert(role.name.clone(), true);

@@ -197,16 +197,7 @@ impl Reader {
             self.report(problem.help("write {database: shop, schema: sales, profile: read_only}"));
             return None;
         };
-        self.plain_name(value, &format!("{path}/{key}"), &format!("{key} name"))
-    }
-
-    fn plain_name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
-        let name = self.words(node, path, what)?;
-        if let Some((code, message)) = name_problem(name) {
-            self.report(Problem::new(node.range(), code, path.to_owned(), format!("{what} {message}")));
-            return None;
-        }
-        Some(name.to_owned())
+        self.name(value, &format!("{path}/{key}"), &format!("{key} name"))
     }
 
     /// Which objects of the schema an entry is about.
@@ -245,10 +236,8 @@ impl Reader {
     fn object(&mut self, node: &Node, path: &str, kind: ObjectKind, schema: &str) -> Option<Object> {
         let schema = schema.to_owned();
         match kind {
-            ObjectKind::Table => Some(Object::Table { schema, name: self.plain_name(node, path, "table name")? }),
-            ObjectKind::Sequence => {
-                Some(Object::Sequence { schema, name: self.plain_name(node, path, "sequence name")? })
-            }
+            ObjectKind::Table => Some(Object::Table { schema, name: self.name(node, path, "table name")? }),
+            ObjectKind::Sequence => Some(Object::Sequence { schema, name: self.name(node, path, "sequence name")? }),
             ObjectKind::Routine => {
                 let text = self.words(node, path, "a routine")?;
                 let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
@@ -311,6 +300,11 @@ impl Reader {
         }
         privileges
     }
+}
+
+/// Their names.
+pub(super) fn built_in_profiles() -> Vec<String> {
+    built_in().into_keys().collect()
 }
 
 fn on_schema() -> Privileges {

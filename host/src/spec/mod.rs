@@ -17,6 +17,8 @@ mod names;
 mod parse;
 #[cfg(test)]
 mod parse_tests;
+pub mod schema;
+mod settings;
 mod user;
 pub(crate) mod yaml;
 #[cfg(test)]

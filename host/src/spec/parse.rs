@@ -285,6 +285,9 @@ fn spec(declared: &[User<'_>]) -> Spec {
     let mut spec = Spec::default();
     for user in declared {
         spec.roles.insert(user.name.clone(), role(user));
+        if user.settings.is_some() {
+            spec.exact_settings.insert(user.name.clone());
+        }
     }
     for user in declared {
         for edge in &user.roles {
@@ -309,6 +312,7 @@ fn role(user: &User<'_>) -> Role {
     role.labels.clone_from(&user.attributes.labels);
     role.memberships = user.roles.iter().map(|edge| membership(edge, attributes)).collect();
     role.memberships.sort();
+    role.settings = user.settings.clone().unwrap_or_default();
     role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
     role.grants.extend(user.grants.iter().cloned());
     role.grants.sort();

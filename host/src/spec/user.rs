@@ -11,18 +11,19 @@ use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_n
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{Grant, Privileges};
+use crate::model::{Grant, Privileges, Setting};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
-const ACCESS_KEYS: [&str; 5] = ["database", "databases", "roles", "privileges", "grants"];
+const ACCESS_KEYS: [&str; 7] =
+    ["database", "databases", "roles", "privileges", "grants", "settings", "database_settings"];
 const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
 const MEMBERSHIP_KEYS: [&str; 4] = ["role", "admin", "inherit", "set"];
 const SECRET_KEYS: [&str; 2] = ["name", "key"];
 /// What a privilege on a database may be called.
-const PRIVILEGES: [(&str, Privileges); 4] = [
+pub(super) const PRIVILEGES: [(&str, Privileges); 4] = [
     ("CONNECT", Privileges::CONNECT),
     ("CREATE", Privileges::CREATE),
     ("TEMPORARY", Privileges::TEMPORARY),
@@ -46,7 +47,7 @@ impl List {
         }
     }
 
-    fn keys(self) -> Vec<&'static str> {
+    pub(super) fn keys(self) -> Vec<&'static str> {
         let own: &[&str] = if self == List::Users { &USER_KEYS } else { &ROLE_KEYS };
         [&[self.words().1], &ACCESS_KEYS[..], own, &FLAGS.map(|(key, _)| key)].concat()
     }
@@ -88,6 +89,8 @@ pub(super) struct User<'a> {
     /// `None`: `password: none`.
     pub(super) secret: Option<SecretAt>,
     pub(super) attributes: Attributes,
+    /// `None`: nothing is said of them.
+    pub(super) settings: Option<Vec<Setting>>,
 }
 
 /// Where a user's password comes from, and where that is said.
@@ -147,6 +150,7 @@ impl Reader {
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
         let grants = self.grants(node, &path, &who);
         let attributes = self.attributes(node, &path, &who);
+        let settings = self.settings(node, &path, &who);
         // What a role has no key for is refused, and hidden like all that may be a password.
         let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
         let (name, name_at) = name?;
@@ -162,6 +166,7 @@ impl Reader {
             grants,
             secret,
             attributes,
+            settings,
         })
     }
 
@@ -183,7 +188,7 @@ impl Reader {
     }
 
     /// A name of a role or database.
-    fn name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
+    pub(super) fn name(&mut self, node: &Node, path: &str, what: &str) -> Option<String> {
         let name = self.words(node, path, what)?;
         if let Some((code, message)) = name_problem(name) {
             self.report(Problem::new(node.range(), code, path.to_owned(), format!("{what} {message}")));

@@ -23,6 +23,12 @@ pub fn identifier_for_people(name: &str) -> String {
     if is_plain(name) { name.to_owned() } else { identifier(name) }
 }
 
+/// A name in the value of a list parameter, as the server's `quote_identifier` stores it.
+pub fn element(name: &str) -> String {
+    // For GRANT it is a keyword, and nowhere else.
+    if name == "public" { name.to_owned() } else { identifier_for_people(name) }
+}
+
 /// A string literal that means the same whatever `standard_conforming_strings` says: one with a
 /// backslash is written as `E'…'`.
 pub fn literal(value: &str) -> String {

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use super::privilege::Place;
 use super::quote::{identifier, identifier_for_people, literal};
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Role, SecretState};
+use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Role, SecretState, Setting};
+use crate::parameter;
 use crate::plan::{Change, RolePatch, Step};
 
 /// Names in one grouped GRANT or REVOKE: keeps a statement well below a megabyte.
@@ -149,11 +150,16 @@ impl Renderer<'_> {
                 let removal = self.removal(name, reassign_to.as_deref());
                 [removal.lock_out, removal.reassign, removal.drop_owned, removal.drop].map(Statement::new).into()
             }
+            Change::SetSetting { role, setting } => {
+                let value = setting_value(setting);
+                vec![Statement::new(format!("{} SET {} TO {value}", self.of(role, setting), self.parameter(setting)))]
+            }
+            Change::ResetSetting { role, setting } => {
+                vec![Statement::new(format!("{} RESET {}", self.of(role, setting), self.parameter(setting)))]
+            }
             // The guard lets none of these through: see `plan::replay`.
             Change::GrantPrivilege { role: None, .. }
             | Change::RevokePrivilege { role: None, .. }
-            | Change::SetSetting { .. }
-            | Change::ResetSetting { .. }
             | Change::CreateDatabase(_)
             | Change::AlterDatabase(_)
             | Change::RunScript(_) => Vec::new(),
@@ -232,6 +238,17 @@ impl Renderer<'_> {
             statements.push(self.comment(&patch.name, comment));
         }
         statements
+    }
+
+    /// `ALTER ROLE … [IN DATABASE …]`.
+    fn of(&self, role: &str, setting: &Setting) -> String {
+        let database = setting.database.as_deref().map(|name| format!(" IN DATABASE {}", self.name(name)));
+        format!("ALTER ROLE {}{}", self.name(role), database.unwrap_or_default())
+    }
+
+    /// Each part of a name is an identifier of its own.
+    fn parameter(&self, setting: &Setting) -> String {
+        setting.name.split('.').map(|part| self.name(part)).collect::<Vec<_>>().join(".")
     }
 
     fn comment(&self, role: &str, comment: &str) -> Statement {
@@ -390,5 +407,44 @@ fn valid_until(expiry: Option<Expiry>) -> String {
             // Beyond the year 9999: as good as never for a password.
             Err(_) => " VALID UNTIL 'infinity'".to_owned(),
         },
+    }
+}
+
+/// What follows TO. A list of names is one literal for each: in one for all, it would be one name.
+fn setting_value(setting: &Setting) -> String {
+    match parameter::elements(&setting.value) {
+        Ok(names) if parameter::is_list(&setting.name) && !names.is_empty() => {
+            names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+        }
+        _ => literal(&setting.value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_quoted_part_by_part_and_a_list_name_by_name() {
+        let catalog = Catalog::default();
+        let sql = |database: Option<&str>, name: &str, value: &str| {
+            let renderer = Renderer { catalog: &catalog, reassign_owned_to: "", style: Style::Exact };
+            let (database, name, value) = (database.map(str::to_owned), name.to_owned(), value.to_owned());
+            let setting = Setting { database, name, value };
+            let [set, reset] = [
+                Change::SetSetting { role: "a\"b".into(), setting: setting.clone() },
+                Change::ResetSetting { role: "a\"b".into(), setting },
+            ]
+            .map(|change| renderer.change(&change)[0].text(|_, _| {}));
+            assert_eq!(set.split_once(" SET ").unwrap().0, reset.split_once(" RESET ").unwrap().0);
+            set
+        };
+        assert_eq!(sql(None, "app.tenant", "it's; --"), r#"ALTER ROLE "a""b" SET "app"."tenant" TO 'it''s; --'"#);
+        assert_eq!(
+            sql(Some("my shop"), "search_path", r#""$user", a, "it's""#),
+            r#"ALTER ROLE "a""b" IN DATABASE "my shop" SET "search_path" TO '$user', 'a', 'it''s'"#
+        );
+        assert_eq!(sql(None, "DateStyle", "ISO, DMY"), r#"ALTER ROLE "a""b" SET "DateStyle" TO 'ISO, DMY'"#);
+        assert_eq!(sql(None, "search_path", ""), r#"ALTER ROLE "a""b" SET "search_path" TO ''"#);
     }
 }

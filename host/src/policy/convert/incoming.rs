@@ -83,6 +83,8 @@ impl Incoming<'_> {
             roles: by_name("role", spec.roles, |found| Ok((found.name.clone(), role(found)?)))?,
             databases: by_name("database", spec.databases, |found| Ok((found.name.clone(), database(found)?)))?,
             scripts,
+            // No policy knows of it: who takes the spec over keeps its own.
+            exact_settings: Default::default(),
         })
     }
 }

@@ -1,8 +1,10 @@
-//! A transformer. With `member-of` it makes every declared user a member of a role, as a real one might. The other
-//! settings ask for what the host must refuse: another Secret for a user, another standing for a role, or a result that
+//! A transformer. With `member-of` it makes every declared user a member of a role, and with `parameter` it gives each a
+//! setting, as a real one might. The other settings ask for what the host must refuse: another Secret for a user, another standing for a role, or a result that
 //! moves on with every call.
 
-use rolewright_policy::{Context, Finding, Info, Membership, Mode, Policy, Spec, Standing, Transform, Transformed};
+use rolewright_policy::{
+    Context, Finding, Info, Membership, Mode, Policy, Setting, Spec, Standing, Transform, Transformed,
+};
 use serde::Deserialize;
 
 /// The policy `transformer`.
@@ -15,12 +17,24 @@ pub struct Transformer;
 pub struct Settings {
     /// Honest: the role that every declared user becomes a member of. It must be declared, or exist on the server.
     pub member_of: Option<String>,
+    /// Honest, if the parameter is: what every declared user has for a configuration parameter.
+    pub parameter: Option<Parameter>,
     /// Dishonest: takes a user's password from another Secret.
     pub redirect: Option<Redirect>,
     /// Dishonest: declares this role to be nobody's business.
     pub disown: Option<String>,
     /// Dishonest: a comment that grows with every call, so the transform is not idempotent.
     pub restless: bool,
+}
+
+/// A configuration parameter of PostgreSQL.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// Whose password to take from where.
@@ -55,6 +69,11 @@ impl Transform for Transformer {
                 role.memberships.sort();
                 let message = format!("{:?} becomes a member of {group:?}", role.name);
                 findings.push(Finding::info("membership-added", &role.path, message));
+            }
+            if let Some(Parameter { name, value }) = settings.parameter.as_ref().filter(|_| role.is_user()) {
+                let setting = Setting { database: None, name: name.clone(), value: value.clone() };
+                role.settings.retain(|other| other.name != *name || other.database.is_some());
+                role.settings.push(setting);
             }
             if let Some(redirect) = settings.redirect.as_ref().filter(|redirect| redirect.user == role.name)
                 && let Some(credential) = &mut role.credential

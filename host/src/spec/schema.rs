@@ -1,0 +1,243 @@
+//! The JSON Schema of users.yaml: what an editor completes, and marks as wrong while it is written.
+//! Built from the same lists of words that the parser goes by. What only the whole document can tell
+//! (a name that is taken, a circle of memberships, a profile that is not declared) the parser says.
+
+use serde_json::{Map, Value, json};
+
+use super::attributes::FLAGS;
+use super::grants::built_in_profiles;
+use super::names::MAX_NAME;
+use super::user::{List, PRIVILEGES};
+use crate::model::{Object, ObjectKind, Privileges};
+
+/// The schema, in the words of draft 2020-12: <https://json-schema.org/draft/2020-12>.
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "users.yaml",
+        "description": "Users, group roles and privileges that Rolewright keeps in PostgreSQL.",
+        "type": "object",
+        "required": ["users"],
+        "additionalProperties": false,
+        "properties": {
+            "users": {
+                "description": "Roles that may log in. An empty list is a wish; a missing one is a mistake.",
+                "type": "array",
+                "items": entry(List::Users),
+            },
+            "roles": {
+                "description": "Group roles, as exact as users.",
+                "type": "array",
+                "items": entry(List::Roles),
+            },
+            "profiles": {
+                "description": "Names for what is often granted together in one schema.",
+                "type": "object",
+                "additionalProperties": profile(),
+            },
+        },
+    })
+}
+
+/// Its text, as it ships.
+pub fn text() -> String {
+    // A tree of text and numbers: nothing in it can fail.
+    let mut text = serde_json::to_string_pretty(&schema()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn entry(list: List) -> Value {
+    let (word, name_key) = list.words();
+    let mut properties = Map::new();
+    for key in list.keys() {
+        properties.insert(key.to_owned(), property(key));
+    }
+    let mut entry = json!({
+        "description": format!("A {word}."),
+        "type": "object",
+        "required": [name_key],
+        "additionalProperties": false,
+        "properties": properties,
+        "not": { "required": ["database", "databases"] },
+    });
+    if list == List::Users {
+        entry["dependentSchemas"] = json!({ "secret": { "not": { "required": ["password"] } } });
+    }
+    entry
+}
+
+/// What stands under a key of a user or a role.
+fn property(key: &str) -> Value {
+    let described = |mut schema: Value, text: &str| {
+        schema["description"] = text.into();
+        schema
+    };
+    match key {
+        "username" | "name" => described(name(), "Any name that PostgreSQL accepts."),
+        "database" => described(name(), "The one database that it may connect to."),
+        "databases" => described(names(), "The databases that it may connect to."),
+        "roles" => described(
+            json!({ "type": "array", "uniqueItems": true, "items": { "anyOf": [name(), membership()] } }),
+            "What it is a member of: exactly these.",
+        ),
+        "privileges" => {
+            let known: Vec<&str> = PRIVILEGES.iter().map(|(word, _)| *word).collect();
+            let list = json!({ "type": "array", "items": word_of(&known) });
+            described(json!({ "anyOf": [{ "type": "null" }, list] }), "On each of its databases, besides CONNECT.")
+        }
+        "grants" => described(json!({ "type": "array", "items": grant() }), "What it may do inside of databases."),
+        "settings" => described(settings(), "As ALTER ROLE … SET; these and no others."),
+        "database_settings" => described(
+            json!({ "type": "object", "additionalProperties": settings() }),
+            "As ALTER ROLE … IN DATABASE … SET, by database.",
+        ),
+        "secret" => described(
+            json!({
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": false,
+                "properties": {
+                    "name": { "type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLength": 253 },
+                    "key": { "type": "string", "pattern": "^[-._a-zA-Z0-9]+$", "maxLength": 253, "default": "password" },
+                },
+            }),
+            "Where its password is. Left out: Secret user-<username>-secret, key password.",
+        ),
+        "password" => described(json!({ "const": "none" }), "A login without a password. Passwords stand in Secrets."),
+        "labels" => described(
+            json!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": 63 } }),
+            "For policies; PostgreSQL does not see them.",
+        ),
+        "valid_until" => described(
+            json!({ "type": "string", "pattern": "^\\s*(never|\\d{4}-\\d{2}-\\d{2}([Tt ].+)?)\\s*$" }),
+            "When its password stops working: never, a date, or a time such as 2027-01-31T18:00:00Z.",
+        ),
+        "connection_limit" => described(
+            json!({ "anyOf": [{ "const": "unlimited" }, { "type": "integer", "minimum": 0, "maximum": i32::MAX }] }),
+            "Sessions at once.",
+        ),
+        "comment" => described(json!({ "type": "string" }), "COMMENT ON ROLE. Left out: it stays as it is."),
+        flag if FLAGS.iter().any(|(known, _)| *known == flag) => {
+            let keyword = flag.to_uppercase();
+            described(json!({ "type": "boolean", "default": flag == "inherit" }), &format!("The attribute {keyword}."))
+        }
+        _ => json!({}),
+    }
+}
+
+/// PostgreSQL counts 63 bytes, JSON Schema letters: a name of others than ASCII may still be too long.
+fn name() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME })
+}
+
+fn names() -> Value {
+    json!({ "type": "array", "uniqueItems": true, "items": name() })
+}
+
+fn membership() -> Value {
+    json!({
+        "type": "object",
+        "required": ["role"],
+        "additionalProperties": false,
+        "properties": {
+            "role": name(),
+            "admin": { "type": "boolean", "default": false },
+            "inherit": { "type": "boolean" },
+            "set": { "type": "boolean", "default": true },
+        },
+    })
+}
+
+fn settings() -> Value {
+    let one = json!({ "type": ["string", "number", "boolean"] });
+    let value = json!({ "anyOf": [one, { "type": "array", "items": { "type": ["string", "number", "boolean"] } }] });
+    json!({ "type": "object", "additionalProperties": value })
+}
+
+/// A privilege: offered in capitals, accepted in any.
+fn word_of(known: &[&str]) -> Value {
+    let any_case = |word: &str| {
+        let letters = word.chars().map(|letter| match letter.is_ascii_alphabetic() {
+            true => format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase()),
+            false => letter.to_string(),
+        });
+        letters.collect::<String>()
+    };
+    let pattern: Vec<String> = known.iter().map(|word| any_case(word)).collect();
+    json!({ "anyOf": [{ "enum": known }, { "type": "string", "pattern": format!("^({})$", pattern.join("|")) }] })
+}
+
+fn privileges(known: Privileges) -> Value {
+    let words: Vec<&str> = known.iter_names().map(|(word, _)| word).collect();
+    json!({ "type": "array", "minItems": 1, "items": word_of(&words) })
+}
+
+fn on_schema() -> Privileges {
+    Object::Schema(String::new()).known_privileges()
+}
+
+fn profile() -> Value {
+    let mut properties = Map::from_iter([("schema".to_owned(), privileges(on_schema()))]);
+    for kind in ObjectKind::ALL {
+        properties.insert(kind.word().to_owned(), privileges(kind.privileges()));
+    }
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+/// One of: a profile, the schema itself, or some objects in it.
+fn grant() -> Value {
+    let shared = || {
+        Map::from_iter([
+            ("database".to_owned(), name()),
+            ("schema".to_owned(), name()),
+            ("grant_option".to_owned(), json!({ "type": "boolean", "default": false })),
+        ])
+    };
+    let shape = |required: &[&str], more: Vec<(&str, Value)>| {
+        let mut properties = shared();
+        properties.extend(more.into_iter().map(|(key, schema)| (key.to_owned(), schema)));
+        let required: Vec<&str> = ["database", "schema"].iter().chain(required).copied().collect();
+        json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
+    };
+    let profile = json!({ "type": "string", "examples": built_in_profiles() });
+    let mut shapes = vec![
+        shape(&["profile"], vec![("profile", profile)]),
+        shape(&["privileges"], vec![("privileges", privileges(on_schema()))]),
+    ];
+    for kind in ObjectKind::ALL {
+        let item =
+            if kind == ObjectKind::Routine { json!({ "type": "string", "pattern": "\\(.*\\)\\s*$" }) } else { name() };
+        let objects = json!({ "anyOf": [{ "const": "all" }, { "type": "array", "minItems": 1, "items": item }] });
+        let more = vec![(kind.word(), objects), ("privileges", privileges(kind.privileges()))];
+        shapes.push(shape(&[kind.word(), "privileges"], more));
+    }
+    json!({ "anyOf": shapes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_the_parser_knows_is_described() {
+        for list in [List::Users, List::Roles] {
+            for key in list.keys() {
+                assert!(property(key).get("description").is_some(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_that_ships_is_this_one() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/users.schema.json");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, text()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            text(),
+            "BLESS=1 cargo test -p rolewright schema rewrites it"
+        );
+    }
+}
