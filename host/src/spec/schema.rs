@@ -228,6 +228,20 @@ mod tests {
         }
     }
 
+    /// The schema is held to the same cases in tests/settings/users.rs.
+    #[test]
+    fn the_parser_judges_the_cases_as_the_schema_does() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/settings/users-cases.yaml");
+        let cases: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let judge = |case: &Value| crate::spec::parse(&crate::spec::Document::plain("users.yaml", &case.to_string()));
+        for case in cases["good"].as_array().unwrap() {
+            judge(case).unwrap_or_else(|problems| panic!("{case}\n{problems:#?}"));
+        }
+        for case in cases["bad"].as_array().unwrap() {
+            assert!(judge(case).is_err(), "the parser takes {case}");
+        }
+    }
+
     #[test]
     fn the_schema_that_ships_is_this_one() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/users.schema.json");
