@@ -92,7 +92,7 @@ fn what_is_wrong_with_a_setting_is_told_with_its_place() {
         ("database_settings: {shop: {a-b: 1}}", "invalid-setting", "/users/0/database_settings/shop/a-b"),
         ("setting: {a: 1}", "unknown-key", "/users/0/setting"),
     ] {
-        let problems = parse(&Document::plain("users.yaml", &user(fields))).unwrap_err();
+        let problems = parse(&Document::plain("users.yaml", user(fields))).unwrap_err();
         let told: Vec<_> = problems.iter().map(|it| (it.code.as_str(), it.path.as_str())).collect();
         assert_eq!(told, [(code, path)], "{fields}");
     }
