@@ -505,5 +505,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 #[cfg(test)]
+mod objects_tests;
+#[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

@@ -1,7 +1,8 @@
 //! Compares the real binary with floors measured in the same run: plain `psql` doing the same work
 //! on the same server; and policies with the same code outside of a sandbox. Writes the tables of ratios to
 //! docs/benchmarks.md. Run it with `make bench`;
-//! `make bench ARGS=2000` takes fewer users, `ARGS=policies` prints the part about policies alone.
+//! `make bench ARGS=2000` takes fewer users, `ARGS=policies` or `ARGS=objects` prints
+//! one part alone.
 //!
 //! Every figure is the whole process, from start to exit, and the median of several runs that
 //! alternate with the runs of its floor. Seconds depend on the machine; the ratios are the result.
@@ -9,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod native;
+mod objects;
 mod policies;
 
 use std::ffi::OsString;
@@ -54,11 +56,16 @@ fn main() {
         print!("{}", policies::report(users));
         return;
     }
+    if std::env::args().any(|argument| argument == "objects") {
+        print!("{}", report(&objects::rows(), users));
+        return;
+    }
     let passwords = PASSWORDS.min(users);
     let mut rows = Vec::new();
     rows.push(apply(users, 0));
     rows.extend(nothing_to_do(users));
     rows.push(apply(users, passwords));
+    rows.extend(objects::rows());
     let text = report(&rows, users) + &policies::report(users);
     print!("{text}");
     if users == USERS {
@@ -229,20 +236,27 @@ fn nothing_to_do(users: usize) -> Vec<Row> {
     cases
         .into_iter()
         .map(|(what, floor, query, arguments)| {
-            let (mut floors, mut runs) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS * 3 {
-                floors.push(run(psql(&server, &["-c", query])));
-                runs.push(run(rolewright(&server, &source, arguments, &[])));
-            }
-            let policy = policy_seconds(rolewright(
-                &server,
-                &source,
-                arguments,
-                &[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")],
-            ));
-            Row { what: what.into(), floor: floor.into(), floor_run: medians(&floors), run: medians(&runs), policy }
+            compare(what, floor, &|| psql(&server, &["-c", query]), &|settings| {
+                rolewright(&server, &source, arguments, settings)
+            })
         })
         .collect()
+}
+
+/// Runs both in turn. What the policies' part is, a last run tells in its log.
+fn compare(
+    what: &str,
+    floor: &str,
+    floor_command: &dyn Fn() -> Command,
+    command: &dyn Fn(&[(&str, &str)]) -> Command,
+) -> Row {
+    let (mut floors, mut runs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS * 3 {
+        floors.push(run(floor_command()));
+        runs.push(run(command(&[])));
+    }
+    let policy = policy_seconds(command(&[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]));
+    Row { what: what.into(), floor: floor.into(), floor_run: medians(&floors), run: medians(&runs), policy }
 }
 
 /// What the log says about calls of policies.

@@ -61,12 +61,7 @@ impl GuardedPlan {
     /// What concerns the whole server, in as few parts as keep each within that many locks. One role's
     /// steps are never taken apart for that, however many locks they take.
     pub fn parts(&self, catalog: &Catalog, room: usize) -> Vec<Part<'_>> {
-        let part = self.on_the_server();
-        let all: BTreeSet<Lock> = part.steps().iter().flat_map(|step| locks(&step.change, catalog)).collect();
-        if all.len() <= room {
-            return vec![part];
-        }
-        pack(units(part.indexed(), catalog), room)
+        self.on_the_server().fitting(catalog, room)
     }
 
     /// The plan as one part, but for what runs inside of databases.
@@ -130,6 +125,12 @@ impl Part<'_> {
         let (positions, steps) =
             self.indexed().filter(|(_, step)| stays(step)).map(|(index, step)| (index, step.clone())).unzip();
         Part { steps: Cow::Owned(steps), positions: Some(positions), units: None }
+    }
+
+    /// The same in as few parts as keep each within that many locks.
+    pub fn fitting(self, catalog: &Catalog, room: usize) -> Vec<Self> {
+        let all: BTreeSet<Lock> = self.steps().iter().flat_map(|step| locks(&step.change, catalog)).collect();
+        if all.len() <= room { vec![self] } else { pack(units(self.indexed(), catalog), room) }
     }
 
     fn indexed(&self) -> impl Iterator<Item = (usize, &Step)> {

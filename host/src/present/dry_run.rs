@@ -102,7 +102,7 @@ fn privileges(grant: &Grant, privileges: Privileges) -> String {
     let words: Vec<&str> = privileges.keywords().collect();
     let on = match &grant.on {
         Object::Database(name) => format!("database {}", line(name)),
-        other => describe::object(other),
+        other => format!("{}{}", describe::object(other), describe::inside(&grant.database)),
     };
     format!("{} on {on}", words.join(", "))
 }

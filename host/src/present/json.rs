@@ -47,6 +47,9 @@ struct Finding<'a> {
 struct Step<'a> {
     action: &'static str,
     role: Option<&'a str>,
+    /// Where the statements have to be run; left out where any database will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
     cause: String,
     risk: String,
     sql: String,
@@ -73,6 +76,7 @@ pub fn render(view: &View<'_>) -> String {
     let steps = view.plan.steps.iter().map(|step| Step {
         action: step.change.action(),
         role: step.change.role(),
+        database: step.change.database(),
         cause: step.cause.to_string(),
         risk: step.risk.to_string(),
         sql: view.sql_of(&step.change),

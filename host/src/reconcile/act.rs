@@ -224,7 +224,7 @@ impl Reconciler {
         Ok(Some(done.failed))
     }
 
-    async fn room_for_locks(&self, client: &Client, planned: &Planned) -> Result<usize, CycleError> {
+    pub(super) async fn room_for_locks(&self, client: &Client, planned: &Planned) -> Result<usize, CycleError> {
         let room = apply::room_for_locks(client).await;
         self.attempt(room, planned, "ask how many locks a transaction may take")
     }

@@ -112,22 +112,25 @@ impl Reconciler {
                 other = connect(&self.settings.target.with_database(database)).await?;
                 &other
             };
-            let expected = progress.fingerprints.get(*database).cloned().or_else(|| {
-                planned.observation.catalog.objects.get(*database).map(|objects| objects.fingerprint.clone())
-            });
-            self.check_claim(own, ledger).await?;
-            match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
-                Ok(Some((failed, fingerprint))) => {
-                    progress.failed.extend(failed);
-                    progress.fingerprints.insert((*database).to_owned(), fingerprint);
-                }
-                Ok(None) => {
-                    apply::roll_back(client).await;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    apply::roll_back(client).await;
-                    return Err(error);
+            // Who is granted something is locked until the transaction ends.
+            for part in part.fitting(&planned.observation.catalog, self.room_for_locks(own, planned).await?) {
+                self.check_claim(own, ledger).await?;
+                let expected = progress.fingerprints.get(*database).cloned().or_else(|| {
+                    planned.observation.catalog.objects.get(*database).map(|objects| objects.fingerprint.clone())
+                });
+                match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
+                    Ok(Some((failed, fingerprint))) => {
+                        progress.failed.extend(failed);
+                        progress.fingerprints.insert((*database).to_owned(), fingerprint);
+                    }
+                    Ok(None) => {
+                        apply::roll_back(client).await;
+                        return Ok(None);
+                    }
+                    Err(error) => {
+                        apply::roll_back(client).await;
+                        return Err(error);
+                    }
                 }
             }
         }

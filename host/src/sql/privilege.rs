@@ -214,3 +214,81 @@ fn sentence(place: &Place, verb: &str, whom: &str) -> String {
 fn words(privileges: Privileges) -> String {
     privileges.keywords().collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Held, Objects, Schema};
+    use crate::plan::Change;
+    use crate::sql::statement::Style;
+
+    fn table(name: &str) -> Object {
+        Object::Table { schema: "s".into(), name: name.into() }
+    }
+
+    /// Tables a, b and c of schema s; c belongs to r. On a, r holds SELECT, which `delegate` granted.
+    fn catalog() -> Catalog {
+        let mut objects = Objects::default();
+        objects.schemas.insert("s".into(), Schema { owner: "o".into(), creators: BTreeSet::new() });
+        let members = [("a", "o"), ("b", "o"), ("c", "r")].map(|(name, owner)| (table(name), owner.to_owned()));
+        objects.members.insert((ObjectKind::Table, "s".into()), members.into());
+        let foreign = [("delegate".to_owned(), Privileges::SELECT)].into();
+        let held = Held { privileges: Privileges::SELECT, grantable: Privileges::empty(), foreign };
+        objects.held.insert("r".into(), [(table("a"), held)].into());
+        Catalog { objects: [("d".to_owned(), objects)].into(), ..Catalog::default() }
+    }
+
+    fn sql(role: &str, on: Object, privileges: Privileges, grantable: Privileges, gives: bool) -> Vec<String> {
+        let catalog = catalog();
+        let renderer = Renderer { catalog: &catalog, reassign_owned_to: "", style: Style::People };
+        let (role, grant) = (Some(role.to_owned()), Grant { database: Some("d".into()), on, privileges, grantable });
+        let change =
+            if gives { Change::GrantPrivilege { role, grant } } else { Change::RevokePrivilege { role, grant } };
+        renderer.change(&change).iter().map(|statement| statement.text(|_, _| ())).collect()
+    }
+
+    const NONE: Privileges = Privileges::empty();
+
+    #[test]
+    fn a_wish_for_all_names_those_that_lack_it_and_all_if_all_do() {
+        let all = || Object::AllTables("s".into());
+        assert_eq!(sql("r", all(), Privileges::SELECT, NONE, true), ["GRANT SELECT ON TABLE s.b TO r"]);
+        assert_eq!(sql("r", all(), Privileges::INSERT, NONE, true), ["GRANT INSERT ON TABLE s.a, s.b TO r"]);
+        assert_eq!(
+            sql("other", all(), Privileges::SELECT, NONE, true),
+            ["GRANT SELECT ON ALL TABLES IN SCHEMA s TO other"]
+        );
+        assert!(sql("r", Object::AllSequences("s".into()), Privileges::USAGE, NONE, true).is_empty());
+    }
+
+    #[test]
+    fn what_somebody_else_granted_is_revoked_in_their_name() {
+        assert_eq!(
+            sql("r", table("a"), Privileges::SELECT, NONE, false),
+            [
+                "REVOKE SELECT ON TABLE s.a FROM r",
+                "SET LOCAL ROLE delegate",
+                "REVOKE SELECT ON TABLE s.a FROM r",
+                "RESET ROLE",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_made_later_is_default_privileges_and_an_option_goes_alone() {
+        let future = Object::FutureTables { owner: "o".into(), schema: Some("s".into()) };
+        assert_eq!(
+            sql("r", future, Privileges::SELECT, Privileges::SELECT, true),
+            ["ALTER DEFAULT PRIVILEGES FOR ROLE o IN SCHEMA s GRANT SELECT ON TABLES TO r WITH GRANT OPTION"]
+        );
+        let everywhere = Object::FutureTypes { owner: "o".into(), schema: None };
+        assert_eq!(
+            sql("r", everywhere, Privileges::USAGE, NONE, false),
+            ["ALTER DEFAULT PRIVILEGES FOR ROLE o REVOKE USAGE ON TYPES FROM r"]
+        );
+        assert_eq!(
+            sql("r", Object::Schema("s".into()), NONE, Privileges::USAGE, false),
+            ["REVOKE GRANT OPTION FOR USAGE ON SCHEMA s FROM r"]
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! A hostile planner inside of databases: what nobody has found or declared is refused, and who would
+//! be left with nothing waits for a person.
+
+use super::*;
+use crate::catalog::{Held, Objects, Schema};
+use crate::model::{Database, Grant, Mode, Object, ObjectKind, Privileges, Role, Spec};
+use crate::plan::{Cause, Proposal, Risk, assemble};
+use crate::resolve::{self, Records, wishes};
+
+fn orders() -> Object {
+    Object::Table { schema: "sales".into(), name: "orders".into() }
+}
+
+fn grant(on: Object, privileges: Privileges) -> Grant {
+    Grant { database: Some("shop".into()), on, privileges, grantable: Privileges::empty() }
+}
+
+fn role(name: &str) -> Role {
+    let mut role = Role::new(name, Mode::Authoritative, Attributes::GROUP);
+    role.connection_limit = Some(Limit::Unlimited);
+    role.valid_until = Some(Expiry::Never);
+    role.has_password = Some(false);
+    role
+}
+
+/// Role `reader` holds SELECT on sales.orders in database shop, and declares these grants there.
+fn world(declared: Vec<Grant>) -> (Catalog, Resolved) {
+    let mut catalog = Catalog::default();
+    catalog.server.version = 180_000;
+    catalog.server.superuser = true;
+    for (number, name) in ["postgres", "app", "reader"].into_iter().enumerate() {
+        catalog.roles.insert(name.into(), role(name));
+        catalog.oids.insert(name.into(), number as u32 + 10);
+    }
+    let database = Database {
+        name: "shop".into(),
+        owner: Some("app".into()),
+        connection_limit: None,
+        comment: None,
+        schemas: Vec::new(),
+        labels: BTreeMap::new(),
+        path: String::new(),
+    };
+    catalog.databases.insert("shop".into(), database);
+    let mut objects = Objects::default();
+    objects.schemas.insert("sales".into(), Schema { owner: "app".into(), creators: BTreeSet::new() });
+    objects.members.insert((ObjectKind::Table, "sales".into()), [(orders(), "app".to_owned())].into());
+    let held = Held { privileges: Privileges::SELECT, ..Held::default() };
+    objects.held.insert("reader".into(), [(orders(), held)].into());
+    catalog.objects.insert("shop".into(), objects);
+    catalog.assign_standing(&BTreeSet::new(), &BTreeSet::new());
+    let declares = Role { grants: declared, ..role("reader") };
+    let mut spec = Spec { roles: [("reader".to_owned(), declares)].into(), ..Spec::default() };
+    // Where nothing is declared any more, the ledger knows that something was.
+    let record = resolve::Record {
+        oid: catalog.oids.get("reader").copied(),
+        kind: resolve::Kind::Group,
+        origin: resolve::Origin::Created,
+        secret_version: None,
+        row_version: None,
+        applied: Some(Role { grants: vec![grant(orders(), Privileges::SELECT)], ..role("reader") }),
+    };
+    let records = Records::from([("reader".to_owned(), record)]);
+    wishes::complete(&mut spec, &mut catalog, &records);
+    let resolved = resolve::resolve(&spec, &catalog, &records, &BTreeMap::new());
+    (catalog, resolved)
+}
+
+fn judged(world: &(Catalog, Resolved), changes: Vec<Change>, deletions: usize) -> Judgement {
+    let proposals = changes
+        .into_iter()
+        .map(|change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() })
+        .collect();
+    let steps = assemble(proposals, "evil", |_| Cause::Spec);
+    let plan = Plan { digest: "sha256:1".into(), steps, ..Plan::default() };
+    let bounds = Bounds {
+        deletions,
+        allowed_powers: BTreeSet::new(),
+        reassign_owned_to: "postgres".into(),
+        users_declared: 1,
+        roles_declared: 1,
+        approved: None,
+    };
+    judge(plan.into(), "evil", &world.1, &world.0, &bounds)
+}
+
+fn gives(role: &str, grant: Grant) -> Change {
+    Change::GrantPrivilege { role: Some(role.into()), grant }
+}
+
+fn takes(grant: Grant) -> Change {
+    Change::RevokePrivilege { role: Some("reader".into()), grant }
+}
+
+fn rules(judged: Judgement) -> Vec<&'static str> {
+    match judged {
+        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_nobody_has_found_never_becomes_sql() {
+    let world = world(vec![grant(orders(), Privileges::SELECT)]);
+    let routine = Object::Routine { schema: "sales".into(), name: "f".into(), arguments: ") TO x; DROP ROLE y".into() };
+    let elsewhere = Object::Table { schema: "pg_catalog".into(), name: "pg_authid".into() };
+    let future = Object::FutureTables { owner: "nobody".into(), schema: Some("sales".into()) };
+    for on in [routine, elsewhere, future, Object::AllTables("absent".into()), Object::Schema("absent".into())] {
+        let privileges = on.known_privileges();
+        let rules = rules(judged(&world, vec![gives("reader", grant(on, privileges))], 9));
+        assert!(rules.contains(&"unknown-object"), "{rules:?}");
+    }
+    let mut closed = grant(orders(), Privileges::INSERT);
+    closed.database = Some("closed".into());
+    assert!(rules(judged(&world, vec![gives("reader", closed)], 9)).contains(&"unknown-object"));
+}
+
+#[test]
+fn what_nobody_declared_is_given_to_nobody_and_what_is_declared_is_taken_from_nobody() {
+    let world = world(vec![grant(orders(), Privileges::SELECT)]);
+    assert_eq!(
+        rules(judged(&world, vec![gives("reader", grant(orders(), Privileges::DELETE))], 9)),
+        ["not-as-desired"]
+    );
+    assert_eq!(rules(judged(&world, vec![takes(grant(orders(), Privileges::SELECT))], 9)), ["not-as-desired"]);
+    assert!(
+        rules(judged(&world, vec![gives("app", grant(orders(), Privileges::SELECT))], 9)).contains(&"out-of-scope")
+    );
+    let public = Change::GrantPrivilege { role: None, grant: grant(orders(), Privileges::SELECT) };
+    assert!(rules(judged(&world, vec![public], 9)).contains(&"unsupported"));
+    assert!(matches!(judged(&world, Vec::new(), 0), Judgement::Pass(_)));
+}
+
+#[test]
+fn who_would_be_left_with_nothing_counts_as_a_removal() {
+    let world = world(Vec::new());
+    let all = || vec![takes(grant(orders(), Privileges::SELECT))];
+    let Judgement::Held(held) = judged(&world, all(), 0) else { panic!("not held") };
+    assert!(held.why.contains("1 role would lose all privileges inside of databases (reader)"), "{}", held.why);
+    assert!(matches!(judged(&world, all(), 1), Judgement::Pass(_)));
+}
