@@ -11,6 +11,7 @@
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
 mod settings;
+pub mod terms;
 pub mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,9 +171,6 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
         if let Some(grant) = role.grants.iter().find(|grant| !is_managed(grant)) {
             let words: Vec<&str> = (grant.privileges | grant.grantable).keywords().collect();
             refuse(&role.path, &format!("{} on {}", words.join(", "), grant.on.in_words()));
-        }
-        if role.memberships.iter().any(|edge| edge.until.is_some()) {
-            refuse(&role.path, "memberships that end by themselves");
         }
     }
     for database in spec.databases.values() {

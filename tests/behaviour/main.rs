@@ -10,6 +10,7 @@ mod database_away;
 mod deletions_budget;
 mod drift;
 mod dry_run;
+mod ending_memberships;
 mod fallback;
 mod group_roles;
 mod harness;

@@ -237,6 +237,9 @@ pub(super) fn edge(edge: &Membership) -> String {
     if !words.is_empty() {
         text.push_str(&format!(" with {}", words.join(", ")));
     }
+    if let Some(until) = edge.until {
+        text.push_str(&format!(" until {}", moment(Expiry::At(until))));
+    }
     text
 }
 

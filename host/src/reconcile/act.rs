@@ -489,6 +489,7 @@ fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
     let mut memberships = role.memberships.clone();
     for edge in &mut memberships {
         edge.grantor = None;
+        edge.until = None;
     }
     memberships.sort();
     memberships.dedup();

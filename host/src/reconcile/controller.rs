@@ -101,7 +101,7 @@ impl Controller {
             }
             tokio::select! {
                 () = self.shutdown.wait() => {}
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(self.reconciler.or_until_the_next_end(interval)) => {}
                 () = self.reconciler.source.changed() => tracing::info!("the source changed"),
                 () = self.reconciler.policies.changed() => tracing::info!("the policies changed"),
                 () = self.standing_changed() => {}

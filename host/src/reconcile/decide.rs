@@ -12,7 +12,7 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, wishes};
+use crate::resolve::{self, Kind, Resolved, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -130,6 +130,9 @@ impl Reconciler {
         let context = self.context(&observation);
         let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
+        let (next_end, ended) = terms::in_force(&mut spec, observe::now());
+        self.ends_at(next_end);
+        findings.extend(ended);
         let questions = wishes::questions(&spec, &observation.state.records);
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));

@@ -30,8 +30,15 @@ impl Fold {
 }
 
 /// Digest of all that a cycle starts from, apart from the catalog. Of a Secret, only its version: it
-/// changes with its labels and with the time of its writing too.
-pub(super) fn of_inputs(text: &str, secrets: &Secrets, chain: &str, settings: &Settings, clock: Option<i64>) -> String {
+/// changes with its labels and with the time of its writing too. Of the time, what the policies asked for, and how many
+/// memberships have ended.
+pub(super) fn of_inputs(
+    text: &str,
+    secrets: &Secrets,
+    chain: &str,
+    settings: &Settings,
+    time: (Option<i64>, usize),
+) -> String {
     let mut fold = Fold::default();
     fold.text(env!("CARGO_PKG_VERSION")).text(text).text(chain);
     for (reference, secret) in secrets {
@@ -39,7 +46,7 @@ pub(super) fn of_inputs(text: &str, secrets: &Secrets, chain: &str, settings: &S
     }
     let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, labels, .. } = settings;
     fold.text(&format!(
-        "{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {labels:?} {clock:?}"
+        "{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {labels:?} {time:?}"
     ));
     fold.finish()
 }

@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use controller::{Controller, Cycle};
 pub use decide::{Planned, Verdict};
@@ -49,6 +49,9 @@ use crate::telemetry::Metrics;
 
 /// How often a plan is made anew when the catalog moves under it, before the cycle gives up.
 const REPLANS: usize = 3;
+
+/// How long after the end of a membership a cycle begins: clocks are read in whole seconds.
+const MARGIN: Duration = Duration::from_millis(200);
 
 /// What the operator decides about every cycle.
 #[derive(Debug, Clone)]
@@ -94,6 +97,8 @@ pub struct Reconciler {
     told_of_ledger: AtomicBool,
     /// The last `sync-now` that was looked at.
     sync_now: Mutex<Option<String>>,
+    /// When the next membership ends, in Unix seconds.
+    next_end: Mutex<Option<i64>>,
     /// What was read last.
     declared: Mutex<facts::Declared>,
     term: Option<Term>,
@@ -128,6 +133,7 @@ impl Reconciler {
             strengths: Mutex::default(),
             told_of_ledger: AtomicBool::new(false),
             sync_now: Mutex::default(),
+            next_end: Mutex::default(),
             declared: Mutex::default(),
             term: None,
         }
@@ -220,6 +226,21 @@ impl Reconciler {
             verifiers.insert(role, verifier);
         }
         Ok(verifiers)
+    }
+
+    fn next_end(&self) -> Option<i64> {
+        *self.next_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends_at(&self, end: Option<i64>) {
+        *self.next_end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+
+    /// How long until a membership ends, if that is sooner than this.
+    fn or_until_the_next_end(&self, interval: Duration) -> Duration {
+        let left = self.next_end().map(|end| end.saturating_sub(observe::now()).max(0).unsigned_abs());
+        // The second must have come, not only begun to come.
+        left.map_or(interval, |left| interval.min(Duration::from_secs(left) + MARGIN))
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, observe::KnownPasswords> {

@@ -19,7 +19,7 @@ use crate::postgres::password::{self, Check};
 use crate::postgres::pool::PooledClient;
 use crate::postgres::snapshot::{self, StoredVerifiers};
 use crate::printable;
-use crate::resolve::{self, Records};
+use crate::resolve::{self, Records, terms};
 use crate::secret::{SecretRef, Secrets};
 use crate::source::{Declaration, Directives, Revision};
 use crate::spec::{self, Parsed};
@@ -76,7 +76,9 @@ impl Reconciler {
         let asked_for_all = self.asked_anew(&directives);
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
         let secrets = self.source.secrets(&parsed.secrets()).await?;
-        let inputs = digest::of_inputs(&document.text, &secrets, chain.digest(), &self.settings, clock(&chain));
+        let ended = terms::ended(&parsed.spec, now());
+        let inputs =
+            digest::of_inputs(&document.text, &secrets, chain.digest(), &self.settings, (clock(&chain), ended));
         let (client, seen) = greeted?;
 
         if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
@@ -86,6 +88,9 @@ impl Reconciler {
                 _ => false,
             };
             if same {
+                // Of those that a policy added, the last decision knew.
+                let known = self.next_end().filter(|end| *end > now());
+                self.ends_at(terms::next(&parsed.spec, now()).into_iter().chain(known).min());
                 let catalog = Catalog { server, fingerprint, ..Catalog::default() };
                 return Ok(Seen::Converged(Box::new(Observation {
                     spec: std::mem::take(&mut parsed.spec),
@@ -147,7 +152,13 @@ impl Reconciler {
     /// Opens a session and, unless everything will be read anyway, asks for the fingerprint.
     async fn greet(&self, look: Look) -> Result<(PooledClient, Option<(Server, String)>), CycleError> {
         let client = self.pool.get().await?;
-        if look == Look::Full {
+        // A membership has ended, maybe one that only a policy knew of.
+        let ended = self.next_end().is_some_and(|end| end <= now());
+        if ended {
+            // Looked at now; if this cycle comes to nothing, the next one is due as ever.
+            self.ends_at(None);
+        }
+        if look == Look::Full || ended {
             return Ok((client, None));
         }
         let (server, _) = snapshot::server(&client, &self.settings.target.to_string())

@@ -104,30 +104,34 @@ impl Reader {
     }
 
     fn valid_until(&mut self, node: &Node, path: &str, who: &str) -> Option<Expiry> {
+        if node.text().is_some_and(|text| text.trim() == "never") {
+            return Some(Expiry::Never);
+        }
+        self.moment(node, path, "valid_until", who).map(Expiry::At)
+    }
+
+    /// A point in time, in Unix seconds; a date is the moment at which it begins in UTC.
+    pub(super) fn moment(&mut self, node: &Node, path: &str, key: &str, who: &str) -> Option<i64> {
+        // Only a password can be said never to end: a membership without `until` does not.
+        let never = if key == "valid_until" { "`never`, " } else { "" };
         let text = match &node.kind {
             Kind::Text(text) => text.trim(),
             _ => {
-                let what = format!("`valid_until` of {who}");
-                self.wrong_type(
-                    node,
-                    path,
-                    &what,
-                    "`never`, a date such as 2027-01-31, or a time such as 2027-01-31T18:00:00Z",
-                );
+                let wanted = format!("{never}a date such as 2027-01-31, or a time such as 2027-01-31T18:00:00Z");
+                self.wrong_type(node, path, &format!("`{key}` of {who}"), &wanted);
                 return None;
             }
         };
-        if text == "never" {
-            return Some(Expiry::Never);
-        }
         let date =
             Date::parse(text, format_description!("[year]-[month]-[day]")).map(|date| date.midnight().assume_utc());
         match date.or_else(|_| OffsetDateTime::parse(text, &Rfc3339)) {
-            Ok(moment) => Some(Expiry::At(moment.unix_timestamp())),
+            Ok(moment) => Some(moment.unix_timestamp()),
             Err(_) => {
-                let message = format!("`valid_until` of {who} is no point in time: {text:?}");
-                let help = "write `never`, a date such as 2027-01-31 (it ends as that day begins, in UTC), or a time such \
-                            as 2027-01-31T18:00:00Z";
+                let message = format!("`{key}` of {who} is no point in time: {text:?}");
+                let help = format!(
+                    "write {never}a date such as 2027-01-31 (it ends as that day begins, in UTC), or a time such as \
+                     2027-01-31T18:00:00Z"
+                );
                 self.report(Problem::new(node.range(), "invalid-time", path.to_owned(), message).help(help));
                 None
             }

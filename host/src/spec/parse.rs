@@ -334,7 +334,7 @@ fn role(user: &User<'_>) -> Role {
 
 fn membership(edge: &Edge, member: Attributes) -> Membership {
     let inherit = edge.inherit.unwrap_or(member.contains(Attributes::INHERIT));
-    Membership { admin: edge.admin, inherit, set: edge.set, ..Membership::plain(&edge.role) }
+    Membership { admin: edge.admin, inherit, set: edge.set, until: edge.until, ..Membership::plain(&edge.role) }
 }
 
 fn grant(database: &str, privileges: Privileges) -> Grant {

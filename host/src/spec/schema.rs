@@ -110,7 +110,7 @@ fn property(key: &str) -> Value {
             "For policies; PostgreSQL does not see them.",
         ),
         "valid_until" => described(
-            json!({ "type": "string", "pattern": "^\\s*(never|\\d{4}-\\d{2}-\\d{2}([Tt ].+)?)\\s*$" }),
+            json!({ "anyOf": [{ "const": "never" }, moment()] }),
             "When its password stops working: never, a date, or a time such as 2027-01-31T18:00:00Z.",
         ),
         "connection_limit" => described(
@@ -124,6 +124,11 @@ fn property(key: &str) -> Value {
         }
         _ => json!({}),
     }
+}
+
+/// A date, or a time with its offset from UTC.
+fn moment() -> Value {
+    json!({ "type": "string", "pattern": "^\\s*\\d{4}-\\d{2}-\\d{2}([Tt ].+)?\\s*$" })
 }
 
 /// PostgreSQL counts 63 bytes, JSON Schema letters: a name of others than ASCII may still be too long.
@@ -145,6 +150,7 @@ fn membership() -> Value {
             "admin": { "type": "boolean", "default": false },
             "inherit": { "type": "boolean" },
             "set": { "type": "boolean", "default": true },
+            "until": moment(),
         },
     })
 }

@@ -20,7 +20,7 @@ const ACCESS_KEYS: [&str; 7] =
 const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
-const MEMBERSHIP_KEYS: [&str; 4] = ["role", "admin", "inherit", "set"];
+const MEMBERSHIP_KEYS: [&str; 5] = ["role", "admin", "inherit", "set", "until"];
 const SECRET_KEYS: [&str; 2] = ["name", "key"];
 /// What a privilege on a database may be called.
 pub(super) const PRIVILEGES: [(&str, Privileges); 4] = [
@@ -71,6 +71,8 @@ pub(super) struct Edge {
     /// As the member's INHERIT has it, if nothing is said.
     pub(super) inherit: Option<bool>,
     pub(super) set: bool,
+    /// Unix seconds at which it ends.
+    pub(super) until: Option<i64>,
 }
 
 /// A user or a group role as read; good if no problem was reported.
@@ -256,7 +258,7 @@ impl Reader {
             }
             options.insert(named.index, edges.len());
             let Named { name: role, index, at } = named;
-            edges.push(Edge { role, index, at, admin: false, inherit: None, set: true });
+            edges.push(Edge { role, index, at, admin: false, inherit: None, set: true, until: None });
         }
         // Mostly there are no options, and a list of names is read as such.
         if let Kind::Sequence(items) = &node.kind {
@@ -269,6 +271,8 @@ impl Reader {
                 edge.admin = self.flag(item, "admin", &path, &of).unwrap_or(false);
                 edge.inherit = self.flag(item, "inherit", &path, &of);
                 edge.set = self.flag(item, "set", &path, &of).unwrap_or(true);
+                edge.until =
+                    item.get("until").and_then(|node| self.moment(node, &format!("{path}/until"), "until", &of));
                 if !edge.admin && edge.inherit == Some(false) && !edge.set {
                     let message = format!("{of} has neither admin nor inherit nor set, and so would be of no use");
                     self.report(
