@@ -108,7 +108,8 @@ impl Catalog {
         }
     }
 
-    /// Whether the controller may do what this role may: set its default privileges, for instance.
+    /// Whether the controller may do what this role may: set its default privileges, for instance. To be able to
+    /// SET ROLE to it is not enough for that.
     pub fn acts_as(&self, role: &str) -> bool {
         let server = &self.server;
         if server.superuser {
@@ -122,10 +123,7 @@ impl Catalog {
             }
             let edges = self.roles.get(name).into_iter().flat_map(|role| &role.memberships);
             next.extend(
-                edges
-                    .filter(|edge| edge.inherit || edge.set)
-                    .map(|edge| edge.role.as_str())
-                    .filter(|role| seen.insert(role)),
+                edges.filter(|edge| edge.inherit).map(|edge| edge.role.as_str()).filter(|role| seen.insert(role)),
             );
         }
         false

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::change::{Cause, Change, RolePatch};
-use crate::model::{Expiry, Limit, Role};
+use crate::model::{Expiry, Limit, Object, Role};
 use crate::parameter;
 
 /// What was last applied to a role: the role, and the version of its Secret.
@@ -36,13 +36,21 @@ pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version
             held.database == grant.database && held.on == grant.on && held.privileges.contains(grant.privileges)
         }),
         Change::RevokePrivilege { grant, .. } => !role.grants.iter().any(|held| {
-            held.database == grant.database && held.on == grant.on && held.privileges.intersects(grant.privileges)
+            held.database == grant.database
+                && concern_each_other(&held.on, &grant.on)
+                && held.privileges.intersects(grant.privileges)
         }),
         Change::SetSetting { setting, .. } => role.settings.iter().any(|held| parameter::same(held, setting)),
         Change::ResetSetting { setting, .. } => !role.settings.iter().any(|held| parameter::same_place(held, setting)),
         _ => false,
     };
     if drift { Cause::Drift } else { Cause::Spec }
+}
+
+/// What was given on all objects of a schema may be taken away one by one, and the other way round.
+fn concern_each_other(a: &Object, b: &Object) -> bool {
+    let on_all = (a.is_all() || b.is_all()) && a.future_owner().is_none() && b.future_owner().is_none();
+    a == b || (on_all && a.kind() == b.kind() && a.schema() == b.schema())
 }
 
 /// One field that was applied as the patch wants it is enough: somebody moved it.
@@ -59,7 +67,7 @@ fn alter_is_drift(patch: &RolePatch, role: &Role) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, Grant, Membership, Mode, Object, Privileges};
+    use crate::model::{Attributes, Grant, Membership, Mode, Privileges};
 
     fn alice() -> Role {
         let mut role = Role::new("alice", Mode::Authoritative, Attributes::USER);
@@ -144,6 +152,22 @@ mod tests {
         let role = Some("alice".to_owned());
         assert_eq!(cause(&Change::RevokePrivilege { role: role.clone(), grant: grant.clone() }, "1"), Cause::Drift);
         assert_eq!(cause(&Change::GrantPrivilege { role, grant }, "1"), Cause::Spec);
+    }
+
+    #[test]
+    fn what_was_given_on_all_tables_and_is_taken_from_one_is_a_change_of_the_spec() {
+        let grant =
+            |on, privileges| Grant { database: Some("shop".into()), on, privileges, grantable: Privileges::empty() };
+        let mut role = alice();
+        role.grants.push(grant(Object::AllTables("sales".into()), Privileges::SELECT));
+        let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: None })]);
+        let revoke = |schema: &str, privileges| {
+            let on = Object::Table { schema: schema.into(), name: "orders".into() };
+            of(&Change::RevokePrivilege { role: Some("alice".into()), grant: grant(on, privileges) }, &applied, None)
+        };
+        assert_eq!(revoke("sales", Privileges::SELECT), Cause::Spec);
+        assert_eq!(revoke("sales", Privileges::DELETE), Cause::Drift);
+        assert_eq!(revoke("stock", Privileges::SELECT), Cause::Drift);
     }
 
     #[test]

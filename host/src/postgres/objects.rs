@@ -33,8 +33,7 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
     let schemas: Vec<&str> = question.schemas.iter().map(String::as_str).collect();
     let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
-    // Types of arguments are written with their schema then, whatever the database's search_path is.
-    client.batch_execute("SET LOCAL search_path = pg_catalog").await?;
+    // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
     let (found, relations, routines, privileges, defaults, fingerprint) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
