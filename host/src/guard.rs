@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Limit, Role, Standing};
+use crate::model::{Attributes, Expiry, Grant, Limit, Privileges, Role, Standing};
 use crate::plan::replay::{self, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
@@ -293,11 +293,44 @@ fn scope(
         {
             violate("unknown-object", format!("nobody has found {}", grant.on.in_words()));
         }
+        Change::GrantPrivilege { grant, .. }
+            if grant.privileges.is_empty()
+                || !grant.privileges.contains(grant.grantable)
+                || !grant.on.known_privileges().contains(grant.privileges) =>
+        {
+            // An option without its privilege is nothing to the replay, and both to the server.
+            violate("vague-grant", format!("what would be granted on {} is not clear", grant.on.in_words()));
+        }
+        Change::RevokePrivilege { role: Some(role), grant }
+            if grant.database.is_some() && !takes_surplus(role, grant, resolved, catalog) =>
+        {
+            violate("vague-grant", format!("more would be revoked on {} than is held too much", grant.on.in_words()));
+        }
         Change::SetPassword(_) if resolved.desired.get(role).is_none_or(|wanted| wanted.credential.is_none()) => {
             violate("foreign-credential", format!("no Secret is declared for {role:?}"));
         }
         _ => {}
     }
+}
+
+/// Whether a revocation inside of a database takes only what is held on that very object, and nothing that is to
+/// stay. What is held on all objects of a schema is written down once: a revocation on one of them, or one that is to
+/// be made good by a later grant, would take more from the server than from its model.
+fn takes_surplus(role: &str, grant: &Grant, resolved: &Resolved, catalog: &Catalog) -> bool {
+    let on = |role: Option<&Role>| {
+        let grants = role.into_iter().flat_map(|role| &role.grants);
+        grants
+            .filter(|held| held.database == grant.database && held.on == grant.on)
+            .fold((Privileges::empty(), Privileges::empty()), |(privileges, grantable), held| {
+                (privileges | held.privileges, grantable | held.grantable)
+            })
+    };
+    let (held, due) = (on(catalog.roles.get(role)), on(resolved.desired.get(role)));
+    let option_only = grant.grantable - grant.privileges;
+    held.0.contains(grant.privileges)
+        && held.1.contains(option_only)
+        && !due.0.intersects(grant.privileges)
+        && !due.1.intersects(option_only)
 }
 
 /// Whether each role is named once, and by nobody in particular.

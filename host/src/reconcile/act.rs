@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
 use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
-use crate::model::{Mode, Role, Setting, Severity, Standing};
+use crate::model::{Grant, Mode, Privileges, Role, Setting, Severity, Standing};
 use crate::plan::replay::compare;
 use crate::plan::{Change, Plan};
 use crate::postgres::apply::{self, Failed, Verifiers};
@@ -104,7 +104,7 @@ impl Reconciler {
     ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
         let mut ledger = planned.observation.ledger.clone();
         let inside = plan.inside();
-        let (taken, given) = (
+        let (taken, given): (BTreeMap<_, _>, BTreeMap<_, _>) = (
             inside.iter().map(|(database, inside)| (*database, inside.taken.clone())).collect(),
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
@@ -113,15 +113,18 @@ impl Reconciler {
             return Ok(None);
         }
         let on_the_server = without_what_is_to_come(update, planned);
-        let failed = self.in_parts(client, planned, plan, verifiers, &on_the_server, &mut ledger).await?;
-        let Some(mut failed) = failed else { return Ok(None) };
+        let taken = positions_of(taken.values(), &progress.failed);
+        let done = self.in_parts(client, planned, plan, verifiers, (&on_the_server, taken), &mut ledger).await?;
+        let Some(Done { mut failed, fingerprint, .. }) = done else { return Ok(None) };
         progress.failed.extend(failed.iter().cloned());
         if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
         if !inside.is_empty() {
             failed = std::mem::take(&mut progress.failed);
-            self.after_the_databases(client, planned, update, &failed, &progress, &mut ledger).await?;
+            let given = positions_of(given.values(), &failed);
+            let reached = (fingerprint.as_str(), &progress);
+            self.after_the_databases(client, planned, update, (&given, &failed), reached, &mut ledger).await?;
         }
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
@@ -141,27 +144,24 @@ impl Reconciler {
         client: &Client,
         planned: &Planned,
         update: &Update,
-        failed: &[Failed],
-        progress: &Progress,
+        (given, failed): (&BTreeSet<usize>, &[Failed]),
+        reached: (&str, &Progress),
         ledger: &mut Ledger,
     ) -> Result<(), CycleError> {
-        let mut inside: BTreeSet<usize> = plan_positions(planned);
-        inside.retain(|index| planned.plan.steps.get(*index).is_some_and(|step| step.change.database().is_some()));
-        let roles: BTreeSet<&str> =
-            inside.iter().filter_map(|index| planned.plan.steps.get(*index)?.change.role()).collect();
-        let without: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
+        let steps = planned.plan.steps.iter().filter(|step| step.change.database().is_some());
+        let roles: BTreeSet<&str> = steps.filter_map(|step| step.change.role()).collect();
         let failed: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let done =
             update.upserts.iter().filter(|(role, _)| roles.contains(role.as_str()) && !failed.contains(role.as_str()));
         let mut update = Update {
             upserts: done.map(|(role, record)| (role.clone(), record.clone())).collect(),
-            history: history(planned, &(&inside - &without)),
+            history: history(planned, given),
             claim: update.claim.clone(),
             ..Update::default()
         };
         let agrees = failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
         let inputs = agrees.then(|| planned.observation.inputs.clone());
-        self.record_inside(client, planned, &mut update, inputs, progress, ledger).await
+        self.record_inside(client, planned, &mut update, inputs, reached, ledger).await
     }
 
     /// The plan in as few transactions as the server has room for: one, but for very large plans. Each
@@ -173,13 +173,13 @@ impl Reconciler {
         planned: &Planned,
         plan: &GuardedPlan,
         verifiers: &Verifiers,
-        update: &Update,
+        (update, before): (&Update, BTreeSet<usize>),
         ledger: &mut Ledger,
-    ) -> Result<Option<Vec<Failed>>, CycleError> {
+    ) -> Result<Option<Done>, CycleError> {
         let catalog = &planned.observation.catalog;
         let room = self.room_for_locks(client, planned).await?;
         let mut parts = VecDeque::from(plan.parts(catalog, room));
-        let mut done = Done { fingerprint: catalog.fingerprint.clone(), ..Done::default() };
+        let mut done = Done { fingerprint: catalog.fingerprint.clone(), before, ..Done::default() };
         while let Some(part) = parts.pop_front() {
             let later = parts.iter().flat_map(roles_of).collect();
             let turn = Turn { part: &part, later, is_last: parts.is_empty(), done: &done };
@@ -188,6 +188,7 @@ impl Reconciler {
                 Ok(Some((failed, fingerprint))) => {
                     ledger.settle(client, &update).await?;
                     done.parts += 1;
+                    done.before.clear();
                     done.failed.extend(failed);
                     done.fingerprint = fingerprint;
                     if !parts.is_empty() {
@@ -221,7 +222,7 @@ impl Reconciler {
                 }
             }
         }
-        Ok(Some(done.failed))
+        Ok(Some(done))
     }
 
     pub(super) async fn room_for_locks(&self, client: &Client, planned: &Planned) -> Result<usize, CycleError> {
@@ -269,7 +270,7 @@ impl Reconciler {
         for failed in &without_effect {
             // It is ours, and not as it was meant to be.
             if let Some(record) = update.upserts.get_mut(&failed.role) {
-                record.applied = None;
+                record.applied = record.applied.take().and_then(only_inside);
             }
         }
         known.extend(without_effect.iter().cloned());
@@ -278,7 +279,7 @@ impl Reconciler {
         let is_all = planned.plan.steps.iter().all(|step| step.change.database().is_none());
         if turn.is_last && is_all && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let inputs = planned.observation.inputs.clone();
-            let fingerprint = databases::fingerprint(&fingerprint, &planned.observation, &BTreeMap::new());
+            let fingerprint = self.seen(&fingerprint, &planned.observation, &BTreeMap::new());
             update.converged = Some(Converged { inputs, fingerprint });
         }
         ledger.write(client, update).await?;
@@ -461,7 +462,7 @@ impl Reconciler {
     /// Whether there is anything to write although there is nothing to change.
     fn is_news(&self, planned: &Planned, update: &Update) -> bool {
         let observation = &planned.observation;
-        let fingerprint = databases::fingerprint(&observation.catalog.fingerprint, observation, &BTreeMap::new());
+        let fingerprint = self.seen(&observation.catalog.fingerprint, observation, &BTreeMap::new());
         let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
         !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
     }
@@ -506,24 +507,55 @@ fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
     }
 }
 
-/// What the ledger may say before grants inside of databases are made: of those, only what was there.
+/// What the ledger may say before grants inside of databases are made. It must not forget where a role may come to
+/// hold something, whatever happens from here on; of what, it says what was there.
 fn without_what_is_to_come(update: &Update, planned: &Planned) -> Update {
     let mut update = update.clone();
-    for step in planned.plan.steps.iter().filter(|step| step.change.database().is_some()) {
-        let Some(record) = step.change.role().and_then(|role| update.upserts.get_mut(role)) else { continue };
-        let (Some(applied), Some(role)) = (&mut record.applied, step.change.role()) else { continue };
+    let given = planned.plan.steps.iter().filter(|step| matches!(step.change, Change::GrantPrivilege { .. }));
+    let roles: BTreeSet<&str> =
+        given.filter(|step| step.change.database().is_some()).filter_map(|step| step.change.role()).collect();
+    for role in roles {
+        let Some(applied) = update.upserts.get_mut(role).and_then(|record| record.applied.as_mut()) else { continue };
         let known = planned.observation.state.records.get(role).and_then(|record| record.applied.as_ref());
+        let known: Vec<Grant> = known.into_iter().flat_map(|known| inside(&known.grants)).cloned().collect();
+        let is_new = |grant: &Grant| !known.iter().any(|it| it.database == grant.database && it.on == grant.on);
+        let to_come: Vec<Grant> =
+            inside(&applied.grants).filter(|grant| is_new(grant)).cloned().map(place_of).collect();
         applied.grants.retain(|grant| grant.database.is_none());
-        let inside = known.into_iter().flat_map(|known| &known.grants).filter(|grant| grant.database.is_some());
-        applied.grants.extend(inside.cloned());
+        applied.grants.extend(known.into_iter().chain(to_come));
+        applied.grants.sort();
     }
     update
+}
+
+fn inside(grants: &[Grant]) -> impl Iterator<Item = &Grant> {
+    grants.iter().filter(|grant| grant.database.is_some())
+}
+
+/// Where something may be held, without saying that it is.
+fn place_of(grant: Grant) -> Grant {
+    Grant { privileges: Privileges::empty(), grantable: Privileges::empty(), ..grant }
+}
+
+/// Of a role that is not as it was meant to be, where to look for what it holds; `None`: nowhere.
+fn only_inside(applied: Role) -> Option<Role> {
+    let grants: Vec<Grant> = inside(&applied.grants).cloned().map(place_of).collect();
+    (!grants.is_empty()).then(|| Role { grants, ..Role::new(applied.name, applied.mode, applied.attributes) })
+}
+
+/// Where the steps of some parts stand in the plan, but for those that failed.
+fn positions_of<'a>(parts: impl Iterator<Item = &'a Part<'static>>, failed: &[Failed]) -> BTreeSet<usize> {
+    let without: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
+    let all: BTreeSet<usize> = parts.flat_map(Part::positions).collect();
+    &all - &without
 }
 
 /// What the parts before have done.
 #[derive(Default)]
 struct Done {
     parts: usize,
+    /// Steps that were done inside of databases before all parts, and stand in no history yet.
+    before: BTreeSet<usize>,
     failed: Vec<Failed>,
     /// The catalog's, as the last of them left it.
     fingerprint: String,
@@ -544,7 +576,8 @@ impl Turn<'_> {
     fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
         let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
         if self.is_last {
-            let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
+            let on_the_server = planned.plan.steps.iter().filter(|step| step.change.database().is_none());
+            let touched: BTreeSet<&str> = on_the_server.filter_map(|step| step.change.role()).collect();
             let others = planned.resolved.in_scope.iter().map(String::as_str);
             finished.extend(others.filter(|role| !touched.contains(role)));
         }
@@ -558,7 +591,7 @@ impl Turn<'_> {
         Update {
             upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
             removed: if self.is_last { all.removed.clone() } else { Vec::new() },
-            history: history(planned, &self.part.positions()),
+            history: history(planned, &(&self.part.positions() | &self.done.before)),
             converged: None,
             claim: all.claim.clone(),
         }
@@ -573,7 +606,7 @@ impl Turn<'_> {
         // A role that others were to be created with may be missing: whoever is not there is not recorded.
         if !failed.is_empty() {
             let failed: BTreeSet<usize> = failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
-            update.history = history(planned, &(&self.part.positions() - &failed));
+            update.history = history(planned, &(&(&self.part.positions() - &failed) | &self.done.before));
         }
     }
 }

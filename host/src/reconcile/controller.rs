@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use time::OffsetDateTime;
 
-use super::{About, CycleError, Look, Reconciler, Report, Verdict, act};
+use super::{About, CycleError, Look, Reconciler, Report, Verdict, act, observe};
 use crate::kubernetes::lease::{Election, Standing};
 use crate::model::Severity;
 use crate::plan::Counts;
@@ -91,6 +91,7 @@ impl Controller {
             }
             let look = if number.is_multiple_of(FULL_EVERY) { Look::Full } else { Look::UnlessConverged };
             number += 1;
+            let began = observe::now();
             match self.cycle_as_long_as_it_may(look).await {
                 Ended::Finished => {}
                 Ended::Deposed => continue,
@@ -101,7 +102,7 @@ impl Controller {
             }
             tokio::select! {
                 () = self.shutdown.wait() => {}
-                () = tokio::time::sleep(self.reconciler.or_until_the_next_end(interval)) => {}
+                () = tokio::time::sleep(self.reconciler.or_until_the_next_end(interval, began)) => {}
                 () = self.reconciler.source.changed() => tracing::info!("the source changed"),
                 () = self.reconciler.policies.changed() => tracing::info!("the policies changed"),
                 () = self.standing_changed() => {}

@@ -233,14 +233,14 @@ impl Reconciler {
     }
 
     /// After all turns: what the ledger is to say of the roles that had something to be done inside of
-    /// databases, and whether everything agrees now.
+    /// databases, and whether everything agrees now. `left`: the server's fingerprint, as the turn on the server left it.
     pub(super) async fn record_inside(
         &self,
         client: &Client,
         planned: &Planned,
         update: &mut Update,
         inputs: Option<String>,
-        progress: &Progress,
+        (left, progress): (&str, &Progress),
         ledger: &mut Ledger,
     ) -> Result<(), CycleError> {
         let catalog = &planned.observation.catalog;
@@ -248,9 +248,13 @@ impl Reconciler {
         apply::begin(client).await.map_err(|error| attempt(error, "begin the transaction"))?;
         let recorded = async {
             self.check_claim(client, ledger).await?;
-            if let Some(inputs) = inputs {
-                let server = self.fingerprint(client, planned).await?;
-                let fingerprint = fingerprint(&server, &planned.observation, &progress.fingerprints);
+            let server = self.fingerprint(client, planned).await?;
+            if server != left {
+                // Somebody has changed roles meanwhile. What they are now has not been looked at, so nothing is said
+                // of them; the next cycle does.
+                update.upserts.clear();
+            } else if let Some(inputs) = inputs {
+                let fingerprint = self.seen(&server, &planned.observation, &progress.fingerprints);
                 update.converged = Some(Converged { inputs, fingerprint });
             }
             ledger.write(client, update).await?;
@@ -277,28 +281,39 @@ fn has_grants(planned: &Planned, role: &str, database: &str) -> bool {
     })
 }
 
-/// What is remembered of a server with the databases that were looked into; `changed` are those that
-/// have another fingerprint by now.
-pub(super) fn fingerprint(server: &str, observation: &Observation, changed: &BTreeMap<String, String>) -> String {
-    let objects = observation.catalog.objects.iter();
-    let databases: BTreeMap<&str, &str> = objects
-        .map(|(name, objects)| (name.as_str(), changed.get(name).unwrap_or(&objects.fingerprint).as_str()))
-        .collect();
-    if databases.is_empty() {
-        return server.to_owned();
-    }
-    serde_json::json!({ "server": server, "databases": databases }).to_string()
+/// What is remembered of a target that was seen to agree.
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Seen {
+    /// The server's fingerprint.
+    pub(super) server: String,
+    /// Those of the databases that were looked into.
+    #[serde(default)]
+    pub(super) databases: BTreeMap<String, String>,
+    /// When the next membership ends, in Unix seconds: then it does not agree any more.
+    #[serde(default)]
+    pub(super) next_end: Option<i64>,
 }
 
-/// The other way round: of the server, and of each database.
-pub(super) fn taken_apart(fingerprint: &str) -> Option<(String, BTreeMap<String, String>)> {
-    if !fingerprint.starts_with('{') {
-        return Some((fingerprint.to_owned(), BTreeMap::new()));
+impl Reconciler {
+    /// The same as one text; `changed` are the databases that have another fingerprint by now.
+    pub(super) fn seen(&self, server: &str, observation: &Observation, changed: &BTreeMap<String, String>) -> String {
+        let objects = observation.catalog.objects.iter();
+        let databases: BTreeMap<String, String> = objects
+            .map(|(name, objects)| (name.clone(), changed.get(name).unwrap_or(&objects.fingerprint).clone()))
+            .collect();
+        let next_end = self.next_end();
+        if databases.is_empty() && next_end.is_none() {
+            return server.to_owned();
+        }
+        // Text and numbers: nothing in it can fail.
+        serde_json::to_string(&Seen { server: server.to_owned(), databases, next_end }).unwrap_or_default()
     }
-    #[derive(serde::Deserialize)]
-    struct Seen {
-        server: String,
-        databases: BTreeMap<String, String>,
+}
+
+/// The other way round.
+pub(super) fn taken_apart(fingerprint: &str) -> Option<Seen> {
+    if fingerprint.starts_with('{') {
+        return serde_json::from_str(fingerprint).ok();
     }
-    serde_json::from_str::<Seen>(fingerprint).ok().map(|seen| (seen.server, seen.databases))
+    Some(Seen { server: fingerprint.to_owned(), databases: BTreeMap::new(), next_end: None })
 }

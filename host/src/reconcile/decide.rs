@@ -130,14 +130,15 @@ impl Reconciler {
         let context = self.context(&observation);
         let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
-        let (next_end, ended) = terms::in_force(&mut spec, observe::now());
-        self.ends_at(next_end);
-        findings.extend(ended);
+        let terms = terms::in_force(&mut spec, observe::now());
+        self.ends_at(terms.next);
+        findings.extend(terms.findings);
         let questions = wishes::questions(&spec, &observation.state.records);
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
         let blocked = resolved.blocked

@@ -236,9 +236,11 @@ impl Reconciler {
         *self.next_end.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }
 
-    /// How long until a membership ends, if that is sooner than this.
-    fn or_until_the_next_end(&self, interval: Duration) -> Duration {
-        let left = self.next_end().map(|end| end.saturating_sub(observe::now()).max(0).unsigned_abs());
+    /// How long until a membership ends, if that is sooner than this. What had ended when the last cycle began
+    /// (in Unix seconds) was that cycle's business: if it came to nothing, the next one is due as ever.
+    fn or_until_the_next_end(&self, interval: Duration, began: i64) -> Duration {
+        let next = self.next_end().filter(|end| *end > began);
+        let left = next.map(|end| end.saturating_sub(observe::now()).max(0).unsigned_abs());
         // The second must have come, not only begun to come.
         left.map_or(interval, |left| interval.min(Duration::from_secs(left) + MARGIN))
     }

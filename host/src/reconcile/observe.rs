@@ -84,13 +84,14 @@ impl Reconciler {
         if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
             let converged = Ledger::converged_fingerprint(&client, &self.settings.state_file, &inputs).await?;
             let same = match converged.as_deref().and_then(databases::taken_apart) {
-                Some((then, inside)) if then == fingerprint => self.are_unchanged(&client, &inside).await?,
+                // A membership may have ended since, maybe one that only a policy knew of.
+                Some(seen) if seen.server == fingerprint && seen.next_end.is_none_or(|end| end > now()) => {
+                    self.ends_at(seen.next_end);
+                    self.are_unchanged(&client, &seen.databases).await?
+                }
                 _ => false,
             };
             if same {
-                // Of those that a policy added, the last decision knew.
-                let known = self.next_end().filter(|end| *end > now());
-                self.ends_at(terms::next(&parsed.spec, now()).into_iter().chain(known).min());
                 let catalog = Catalog { server, fingerprint, ..Catalog::default() };
                 return Ok(Seen::Converged(Box::new(Observation {
                     spec: std::mem::take(&mut parsed.spec),
@@ -152,13 +153,7 @@ impl Reconciler {
     /// Opens a session and, unless everything will be read anyway, asks for the fingerprint.
     async fn greet(&self, look: Look) -> Result<(PooledClient, Option<(Server, String)>), CycleError> {
         let client = self.pool.get().await?;
-        // A membership has ended, maybe one that only a policy knew of.
-        let ended = self.next_end().is_some_and(|end| end <= now());
-        if ended {
-            // Looked at now; if this cycle comes to nothing, the next one is due as ever.
-            self.ends_at(None);
-        }
-        if look == Look::Full || ended {
+        if look == Look::Full {
             return Ok((client, None));
         }
         let (server, _) = snapshot::server(&client, &self.settings.target.to_string())

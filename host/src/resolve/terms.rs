@@ -1,24 +1,52 @@
 //! Memberships that end by themselves. PostgreSQL knows no such thing: an edge whose time has come is
 //! taken out of the spec, and so out of what must be.
 
+use super::Resolved;
+use crate::catalog::Catalog;
 use crate::model::{Finding, Severity, Spec};
 
-/// Takes out the memberships that have ended by now (Unix seconds), and tells when the next one will.
-pub fn in_force(spec: &mut Spec, now: i64) -> (Option<i64>, Vec<Finding>) {
-    let mut findings = Vec::new();
+/// What became of memberships with an end.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// When the next one will end, in Unix seconds.
+    pub next: Option<i64>,
+    /// Those that have: the member, and the role.
+    pub ended: Vec<(String, String)>,
+    /// What to say of these.
+    pub findings: Vec<Finding>,
+}
+
+/// Takes out the memberships that have ended by now (Unix seconds).
+pub fn in_force(spec: &mut Spec, now: i64) -> Terms {
+    let mut terms = Terms::default();
     for role in spec.roles.values_mut() {
         let (name, path) = (&role.name, &role.path);
         role.memberships.retain(|edge| {
             let Some(until) = edge.until.filter(|until| *until <= now) else { return true };
             let message = format!("the membership of {name:?} in {:?} ended {}", edge.role, since(now - until));
-            findings.push(
+            terms.ended.push((name.clone(), edge.role.clone()));
+            terms.findings.push(
                 Finding::new(Severity::Info, "membership-ended", path, message)
                     .help("take it out of users.yaml, or give it a later `until`"),
             );
             false
         });
     }
-    (next(spec, now), findings)
+    terms.next = next(spec, now);
+    terms
+}
+
+/// What has ended is taken also from roles that are otherwise left as they are, or keep what they have.
+pub fn enforce(ended: &[(String, String)], spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
+    for (member, role) in ended {
+        let declared = spec.roles.get(member).is_some_and(|it| it.memberships.iter().any(|edge| edge.role == *role));
+        let Some(desired) = resolved.desired.get_mut(member).filter(|_| !declared) else { continue };
+        let before = desired.memberships.len();
+        desired.memberships.retain(|edge| edge.role != *role);
+        if desired.memberships.len() < before && !catalog.is_protected(member) {
+            resolved.in_scope.insert(member.clone());
+        }
+    }
 }
 
 /// When the next membership will end.
@@ -63,10 +91,11 @@ mod tests {
     fn a_membership_is_in_force_until_the_very_second_at_which_it_ends() {
         let ends = [None, Some(100), Some(101), Some(150)];
         let mut at_100 = spec(&ends);
-        let (next, findings) = in_force(&mut at_100, 100);
+        let terms = in_force(&mut at_100, 100);
         let left: Vec<&str> = at_100.roles["alice"].memberships.iter().map(|edge| edge.role.as_str()).collect();
-        assert_eq!((left, next, findings.len()), (vec!["group0", "group2", "group3"], Some(101), 1));
+        assert_eq!((left, terms.next), (vec!["group0", "group2", "group3"], Some(101)));
+        assert_eq!(terms.ended, [("alice".to_owned(), "group1".to_owned())]);
         assert_eq!((ended(&spec(&ends), 99), ended(&spec(&ends), 150)), (0, 3));
-        assert_eq!(in_force(&mut spec(&ends), 150).0, None);
+        assert_eq!(in_force(&mut spec(&ends), 150).next, None);
     }
 }

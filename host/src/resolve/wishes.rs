@@ -195,6 +195,7 @@ impl Wishes {
                 later.1 |= extent.1;
             }
         }
+        self.leave(role, place, findings);
         for (maker, schema) in powerless {
             let controller = &place.catalog.server.current_user;
             let message = format!(
@@ -204,6 +205,32 @@ impl Wishes {
             );
             findings.push(
                 Finding::new(Severity::Info, "future-objects", &role.path, message)
+                    .help(format!("make {controller:?} a member of {maker:?}")),
+            );
+        }
+    }
+
+    /// Default privileges of somebody whom the controller may not act for stay as they are.
+    fn leave(&mut self, role: &Role, place: &Place<'_>, findings: &mut Vec<Finding>) {
+        let mut surplus: BTreeSet<&str> = BTreeSet::new();
+        for (object, held) in place.objects.held.get(&role.name).into_iter().flatten() {
+            let Some(maker) = object.future_owner().filter(|maker| !place.catalog.acts_as(maker)) else { continue };
+            let wished = object.schema().zip(object.kind());
+            let wished = wished.and_then(|(schema, kind)| self.all.get(&(kind, schema.to_owned())));
+            if !wished.is_some_and(|wish| wish.0.contains(held.privileges) && wish.1.contains(held.grantable)) {
+                surplus.insert(maker);
+            }
+            self.one.insert(object.clone(), (held.privileges, held.grantable));
+        }
+        for maker in surplus {
+            let controller = &place.catalog.server.current_user;
+            let message = format!(
+                "the default privileges that {maker:?} gives {:?} in database {:?} stay as they are: {controller:?} may \
+                 not change those of {maker:?}",
+                role.name, place.database
+            );
+            findings.push(
+                Finding::new(Severity::Warning, "future-objects", &role.path, message)
                     .help(format!("make {controller:?} a member of {maker:?}")),
             );
         }

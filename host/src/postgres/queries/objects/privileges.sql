@@ -16,7 +16,8 @@ SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname, c.re
    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 UNION ALL
-SELECT 'routine', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid),
+SELECT 'routine', n.nspname, p.proname,
+       CASE p.prokind WHEN 'a' THEN oidvectortypes(p.proargtypes) ELSE pg_get_function_identity_arguments(p.oid) END,
        r.rolname::text, a.grantor, a.grantor = p.proowner, a.privilege_type, a.is_grantable
   FROM pg_proc AS p
   JOIN pg_namespace AS n ON n.oid = p.pronamespace, aclexplode(p.proacl) AS a
