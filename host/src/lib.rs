@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Data flows one way. The core (`model`, `parameter`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
-//! `guard`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
+//! `guard`, `import`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod guard;
+pub mod import;
 pub mod kubernetes;
 pub mod ledger;
 pub mod model;

@@ -17,6 +17,7 @@ mod harness;
 mod hostile_modules;
 mod hostile_names;
 mod idempotence;
+mod import;
 mod kubernetes_approval;
 mod kubernetes_deploy;
 mod kubernetes_fleet;

@@ -14,7 +14,7 @@ pub use self::policy::{
     TestArgs, TextFormat,
 };
 pub use super::registry::{PullArgs, PushArgs};
-use crate::config::{Environment, Options, Place, values};
+use crate::config::{Environment, Names, Options, Place, ServerOptions, values};
 
 /// What was asked for.
 #[derive(Debug, Clone, clap::Parser)]
@@ -35,6 +35,8 @@ pub enum Command {
     Apply(Box<ApplyArgs>),
     /// Be the controller: a cycle now, every SYNC_INTERVAL, and when the source changes
     Run(Box<RunArgs>),
+    /// Print a users.yaml of what a server holds
+    Import(Box<ImportArgs>),
     /// Say how the controller in the cluster stands
     Status(StatusArgs),
     /// Write, build, test and look at policies
@@ -105,6 +107,31 @@ pub struct RunArgs {
     #[command(flatten)]
     pub options: Options,
 }
+
+/// `rolewright import`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = IMPORT_HELP)]
+pub struct ImportArgs {
+    /// Also what is held inside of this database; repeatable
+    #[arg(long = "database", value_name = "NAME", value_parser = values::role_name)]
+    pub databases: Vec<String>,
+    /// Wrap it into a ConfigMap of this name
+    #[arg(long, value_name = "NAME", value_parser = values::dns_subdomain)]
+    pub configmap: Option<String>,
+    /// Namespace of that ConfigMap
+    #[arg(long, value_name = "NAME", value_parser = values::dns_label, requires = "configmap")]
+    pub namespace: Option<String>,
+    /// Roles to leave out, separated by commas
+    #[arg(long, env = "PROTECTED_ROLES", value_name = "PROTECTED_ROLES")]
+    pub protected_roles: Option<Names>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerOptions,
+}
+
+const IMPORT_HELP: &str = "\
+The users.yaml goes to standard output; what it cannot say, and which Secrets are wanted, to standard error.
+Each option with a name in capitals is also the environment variable of that name; the flag wins.";
 
 /// `rolewright status`.
 #[derive(Debug, Clone, Args)]
@@ -271,7 +298,8 @@ mod tests {
         let variables =
             [("DB_PORT", "6000"), ("DB_HOST", "a"), ("DB_NAME", ""), ("DRY_RUN", "yes"), ("SOURCE_DIR", "x")];
         let found = options("--db-host b", &variables).unwrap();
-        assert_eq!((found.db_host.as_str(), found.db_port, found.db_name.as_str()), ("b", 6000, "postgres"));
+        let server = &found.server;
+        assert_eq!((server.db_host.as_str(), server.db_port, server.db_name.as_str()), ("b", 6000, "postgres"));
         assert!(found.dry_run);
         assert_eq!(found.source_dir, Some(PathBuf::from("x")));
         assert!(!options("--dry-run=false", &variables).unwrap().dry_run);

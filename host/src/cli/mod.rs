@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod args;
+mod import;
 mod modules;
 mod plan;
 mod policy;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(plan::plan(*arguments))),
         Command::Apply(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(apply::apply(*arguments))),
         Command::Run(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(run::run(*arguments))),
+        Command::Import(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(import::import(*arguments))),
         Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
         Command::Policy(arguments) => policy::policy(arguments.command),
         Command::Schema => {

@@ -45,26 +45,10 @@ pub struct Place {
     pub configmap_name: String,
 }
 
-/// The settings as given, one by one; [`Options::config`] makes a whole of them.
+/// Which server, and as whom.
 #[derive(Debug, Clone, Args)]
 #[allow(missing_docs)]
-pub struct Options {
-    /// Read manifests in a directory
-    #[arg(long = "source", alias = "source-dir", env = "SOURCE_DIR", value_name = "SOURCE_DIR")]
-    #[arg(help_heading = "Source")]
-    pub source_dir: Option<PathBuf>,
-    /// Read from the API server, as in a pod
-    #[arg(long, env = "KUBERNETES", value_name = "KUBERNETES", default_missing_value = "true")]
-    #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
-    #[arg(help_heading = "Source")]
-    pub kubernetes: Option<bool>,
-    /// Where ConfigMap and Secrets are.
-    #[command(flatten)]
-    pub place: Place,
-    /// Labels of the Secrets, or * [default: by name]
-    #[arg(long, env = "SECRET_SELECTOR", value_name = "SECRET_SELECTOR", help_heading = "Source")]
-    pub secret_selector: Option<SecretSelector>,
-
+pub struct ServerOptions {
     /// Host
     #[arg(long, env = "DB_HOST", value_name = "DB_HOST")]
     #[arg(default_value = "acid-minimal-cluster.default.svc.cluster.local")]
@@ -93,6 +77,46 @@ pub struct Options {
     /// Authorities to trust, PEM [default: the system's]
     #[arg(long, env = "DB_SSLROOTCERT", value_name = "DB_SSLROOTCERT", help_heading = "Connections")]
     pub db_sslrootcert: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    /// The server, with the database that is connected to first.
+    pub fn target(self) -> Target {
+        Target {
+            host: self.db_host,
+            port: self.db_port,
+            database: self.db_name,
+            user: self.db_user,
+            password: self.db_pass,
+            sslmode: self.db_sslmode,
+            sslrootcert: self.db_sslrootcert,
+        }
+    }
+}
+
+/// The settings as given, one by one; [`Options::config`] makes a whole of them.
+#[derive(Debug, Clone, Args)]
+#[allow(missing_docs)]
+pub struct Options {
+    /// Read manifests in a directory
+    #[arg(long = "source", alias = "source-dir", env = "SOURCE_DIR", value_name = "SOURCE_DIR")]
+    #[arg(help_heading = "Source")]
+    pub source_dir: Option<PathBuf>,
+    /// Read from the API server, as in a pod
+    #[arg(long, env = "KUBERNETES", value_name = "KUBERNETES", default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
+    #[arg(help_heading = "Source")]
+    pub kubernetes: Option<bool>,
+    /// Where ConfigMap and Secrets are.
+    #[command(flatten)]
+    pub place: Place,
+    /// Labels of the Secrets, or * [default: by name]
+    #[arg(long, env = "SECRET_SELECTOR", value_name = "SECRET_SELECTOR", help_heading = "Source")]
+    pub secret_selector: Option<SecretSelector>,
+
+    /// Which server, and as whom.
+    #[command(flatten)]
+    pub server: ServerOptions,
     /// Connections kept open
     #[arg(hide_short_help = true)]
     #[arg(long, env = "DB_POOL_MIN_CONN", value_name = "DB_POOL_MIN_CONN", default_value = "1")]
@@ -326,16 +350,8 @@ impl Options {
             source,
             namespace: self.place.namespace,
             configmap_name: self.place.configmap_name,
-            reassign_owned_to: self.reassign_owned_to.unwrap_or_else(|| self.db_user.clone()),
-            target: Target {
-                host: self.db_host,
-                port: self.db_port,
-                database: self.db_name,
-                user: self.db_user,
-                password: self.db_pass,
-                sslmode: self.db_sslmode,
-                sslrootcert: self.db_sslrootcert,
-            },
+            reassign_owned_to: self.reassign_owned_to.unwrap_or_else(|| self.server.db_user.clone()),
+            target: self.server.target(),
             target_labels: self.target_labels.unwrap_or_default().0,
             pool_min: min,
             pool_max: max,

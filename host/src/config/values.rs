@@ -147,7 +147,7 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
 }
 
 /// A PostgreSQL identifier, which the server would cut at 63 bytes without a word.
-pub(super) fn role_name(text: &str) -> Result<String, String> {
+pub(crate) fn role_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 63 || text.contains('\0') {
         return Err("expected a PostgreSQL name of 1 to 63 bytes".to_owned());
     }
@@ -162,7 +162,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 }
 
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>.
-pub(super) fn dns_label(text: &str) -> Result<String, String> {
+pub(crate) fn dns_label(text: &str) -> Result<String, String> {
     if text.len() <= 63 && is_label(text) {
         return Ok(text.to_owned());
     }
@@ -170,7 +170,7 @@ pub(super) fn dns_label(text: &str) -> Result<String, String> {
 }
 
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>.
-pub(super) fn dns_subdomain(text: &str) -> Result<String, String> {
+pub(crate) fn dns_subdomain(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }

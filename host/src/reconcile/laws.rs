@@ -169,14 +169,14 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
 }
 
 #[derive(Debug, Clone)]
-struct World {
-    spec: Spec,
-    catalog: Catalog,
-    records: Records,
-    in_sync: BTreeMap<String, bool>,
+pub(crate) struct World {
+    pub(crate) spec: Spec,
+    pub(crate) catalog: Catalog,
+    pub(crate) records: Records,
+    pub(crate) in_sync: BTreeMap<String, bool>,
 }
 
-fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let each = |make: fn(usize) -> BoxedStrategy<Role>| {
         (0..NAMES.len()).map(|number| prop::option::of(make(number))).collect::<Vec<_>>()
     };
@@ -261,7 +261,7 @@ fn world() -> impl Strategy<Value = World> {
         })
 }
 
-pub(super) fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
+pub(crate) fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
     let context = Context { server_version: catalog.server.version, ..Context::default() };
     let desired = Spec { roles: resolved.desired.clone(), ..Spec::default() };
     let planned = chain().plan(&context, &desired, &catalog.roles, &catalog.databases).unwrap();

@@ -57,13 +57,13 @@ fn on(with_all: bool) -> impl Strategy<Value = (Object, (Privileges, Privileges)
 }
 
 #[derive(Debug, Clone)]
-struct World {
-    spec: Spec,
-    catalog: Catalog,
-    records: Records,
+pub(crate) struct World {
+    pub(crate) spec: Spec,
+    pub(crate) catalog: Catalog,
+    pub(crate) records: Records,
 }
 
-fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let declared = prop::collection::vec(prop::collection::vec(on(true), 0..5), ROLES.len());
     let found = prop::collection::vec(prop::collection::vec(on(false), 0..8), 2);
     let owners = prop::collection::vec(select(vec!["o", "o", "a"]), 5);

@@ -15,9 +15,9 @@ mod digest;
 mod error;
 mod facts;
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 #[cfg(test)]
-mod laws_inside;
+pub(crate) mod laws_inside;
 mod observe;
 mod policies;
 mod report;

@@ -14,7 +14,7 @@ pub(crate) mod fixture;
 mod notices;
 mod status;
 mod words;
-mod yaml;
+pub(crate) mod yaml;
 
 use futures_util::future::BoxFuture;
 

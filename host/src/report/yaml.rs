@@ -1,4 +1,4 @@
-//! YAML for people, as far as a status needs it: block style, no more quotes than it takes, and
+//! YAML for people, as far as a status and an imported users.yaml need it: block style, no more quotes than it takes, and
 //! nothing that could do harm to a terminal. Reading is left to a library.
 
 use std::fmt::Write as _;
@@ -9,8 +9,14 @@ use crate::printable::is_hazard;
 const NOT_TEXT: [&str; 10] = ["true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"];
 
 /// A scalar that reads back as this text: plain where that is safe, else in double quotes.
-pub(super) fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
+}
+
+/// The same within brackets or braces, where commas and the like have a meaning, too; or as a key.
+pub(crate) fn word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/' | '@');
+    if text.chars().all(is_plain) { scalar(text) } else { quoted(text) }
 }
 
 fn is_plain(text: &str) -> bool {
@@ -95,10 +101,7 @@ impl Mapping {
 
     /// A list on one line.
     pub(super) fn list<'a>(&mut self, key: &str, values: impl Iterator<Item = &'a str>) {
-        // Commas and brackets have a meaning there.
-        let word = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/' | '@');
-        let values: Vec<String> =
-            values.map(|value| if value.chars().all(word) { scalar(value) } else { quoted(value) }).collect();
+        let values: Vec<String> = values.map(word).collect();
         self.line(key, &format!("[{}]", values.join(", ")));
     }
 

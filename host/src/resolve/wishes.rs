@@ -89,6 +89,34 @@ pub fn found_again(completed: &Role, catalog: &Catalog, objects: &Objects, datab
     Wishes::of(completed, &place, &mut Vec::new()).as_found(completed, &place)
 }
 
+/// What a role holds in a database and its grants do not say, or they say and it does not hold; with the names of
+/// objects that they are about and that are not there. Empty where the grants are a complete account of it.
+pub fn unsaid(role: &Role, catalog: &Catalog, objects: &Objects, database: &str) -> BTreeSet<String> {
+    let place = Place { catalog, objects, database };
+    let mut findings = Vec::new();
+    let wishes = Wishes::of(role, &place, &mut findings);
+    let said: BTreeSet<Grant> = wishes.desired(database).into_iter().collect();
+    let found: BTreeSet<Grant> = wishes.as_found(role, &place).into_iter().collect();
+    let missing = findings.into_iter().filter(|finding| finding.severity == Severity::Warning);
+    let differ = said.symmetric_difference(&found).map(|grant| grant.on.in_words());
+    differ.chain(missing.map(|finding| finding.message)).collect()
+}
+
+/// Who else than this role makes objects in a schema, as far as the controller may speak for them: those whose default
+/// privileges are set with a wish for all.
+pub fn makers_for<'a>(
+    role: &str,
+    schema: &str,
+    catalog: &'a Catalog,
+    objects: &'a Objects,
+    database: &'a str,
+) -> BTreeSet<&'a str> {
+    let place = Place { catalog, objects, database };
+    let mut makers = place.makers(schema);
+    makers.retain(|maker| *maker != role && catalog.acts_as(maker));
+    makers
+}
+
 /// One database, and who is who there.
 struct Place<'a> {
     catalog: &'a Catalog,
@@ -96,10 +124,10 @@ struct Place<'a> {
     database: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// Who makes objects in a schema, as far as one can tell: its owner, whoever was granted CREATE,
     /// and whoever owns something there.
-    fn makers(&self, schema: &str) -> BTreeSet<&str> {
+    fn makers(&self, schema: &str) -> BTreeSet<&'a str> {
         let mut makers = BTreeSet::new();
         if let Some(found) = self.objects.schemas.get(schema) {
             makers.insert(found.owner.as_str());

@@ -30,7 +30,7 @@ pub(super) struct Attributes {
 }
 
 /// Attributes by their keys. LOGIN has none: whoever logs in is one of the `users`.
-pub(super) const FLAGS: [(&str, model::Attributes); 6] = [
+pub(crate) const FLAGS: [(&str, model::Attributes); 6] = [
     ("superuser", model::Attributes::SUPERUSER),
     ("createdb", model::Attributes::CREATEDB),
     ("createrole", model::Attributes::CREATEROLE),

@@ -240,16 +240,14 @@ impl Reader {
             ObjectKind::Sequence => Some(Object::Sequence { schema, name: self.name(node, path, "sequence name")? }),
             ObjectKind::Routine => {
                 let text = self.words(node, path, "a routine")?;
-                let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
-                let Some((name, arguments)) = parts.filter(|(name, _)| name_problem(name.trim()).is_none()) else {
+                let read = routine(text, &schema);
+                if read.is_none() {
                     let message = format!("{text:?} does not tell which routine is meant");
                     let help =
                         "write it with the types of its arguments, as psql's \\df prints them: `refund(integer, text)`";
                     self.report(Problem::new(node.range(), "invalid-routine", path.to_owned(), message).help(help));
-                    return None;
-                };
-                let arguments: Vec<&str> = arguments.split(',').map(str::trim).collect();
-                Some(Object::Routine { schema, name: name.trim().to_owned(), arguments: arguments.join(", ") })
+                }
+                read
             }
         }
     }
@@ -300,6 +298,22 @@ impl Reader {
         }
         privileges
     }
+}
+
+/// The routine that is written so: `refund(integer, text)`.
+pub(crate) fn routine(text: &str, schema: &str) -> Option<Object> {
+    let (name, arguments) = text.trim().strip_suffix(')')?.split_once('(')?;
+    let name = name.trim();
+    if name_problem(name).is_some() {
+        return None;
+    }
+    let arguments: Vec<&str> = arguments.split(',').map(str::trim).collect();
+    Some(Object::Routine { schema: schema.to_owned(), name: name.to_owned(), arguments: arguments.join(", ") })
+}
+
+/// The built-in profile that gives exactly this, if there is one.
+pub(crate) fn built_in_profile(schema: Privileges, all: &BTreeMap<ObjectKind, Privileges>) -> Option<String> {
+    built_in().into_iter().find(|(_, profile)| profile.schema == schema && profile.all == *all).map(|(name, _)| name)
 }
 
 /// Their names.

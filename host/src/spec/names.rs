@@ -29,7 +29,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// Why Kubernetes would refuse a Secret of this name.
-pub(super) fn secret_name_problem(name: &str) -> Option<&'static str> {
+pub(crate) fn secret_name_problem(name: &str) -> Option<&'static str> {
     let inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
     let label =
         |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner);

@@ -1,0 +1,222 @@
+//! What a role holds inside of databases, as entries of `grants`.
+//!
+//! `all` is written exactly where default privileges say the same for whoever makes objects in the schema, since that is
+//! what a wish for all comes to; everything else is named one by one. Whether that is a complete account of what the
+//! role holds is then asked of those who read it, `resolve::wishes`. If it is not, the role gets no `grants` in that
+//! database: one that has some there has no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Note, Value, who};
+use crate::catalog::{Catalog, Held};
+use crate::model::{Grant, Object, ObjectKind, Privileges, Role};
+use crate::resolve::wishes;
+use crate::spec;
+
+/// Privileges on one object, and the part of them WITH GRANT OPTION.
+type Extent = (Privileges, Privileges);
+
+/// Routines by the types of their arguments alone, of those that are written differently.
+type ByTypes<'a> = BTreeMap<&'a Object, &'a Object>;
+
+/// More of them nobody reads on one line.
+const MOST_NAMED: usize = 3;
+
+/// The entries for all databases that were looked into.
+pub(super) fn grants(role: &Role, catalog: &Catalog, notes: &mut Vec<Note>) -> Vec<Value> {
+    let mut entries = Vec::new();
+    for (database, objects) in &catalog.objects {
+        let Some(held) =
+            objects.held.get(&role.name).filter(|held| held.values().any(|held| !held.privileges.is_empty()))
+        else {
+            continue;
+        };
+        let by_types = objects.signatures.iter().map(|(types, whole)| (whole, types)).collect();
+        let pieces = pieces(role, held, catalog, &by_types, database);
+        let declared =
+            Role { grants: pieces.iter().flat_map(|piece| piece.grants(database)).collect(), ..role.clone() };
+        let unsaid = wishes::unsaid(&declared, catalog, objects, database);
+        if unsaid.is_empty() {
+            entries.extend(pieces.iter().map(|piece| piece.entry(database)));
+        } else {
+            let what = format!("grants of {} in database {database:?}", who(role));
+            notes.push(Note { what, why: told(&unsaid) });
+        }
+    }
+    entries
+}
+
+fn told(unsaid: &BTreeSet<String>) -> String {
+    let mut named: Vec<&str> = unsaid.iter().take(MOST_NAMED).map(String::as_str).collect();
+    let more = format!("{} more", unsaid.len().saturating_sub(MOST_NAMED));
+    if unsaid.len() > MOST_NAMED {
+        named.push(&more);
+    }
+    format!(
+        "what it holds on {} cannot be declared; default privileges can only be those of `all`: in one schema, the same \
+         for whoever makes objects there, and on each that is there",
+        named.join(", ")
+    )
+}
+
+/// One entry of `grants`.
+struct Piece {
+    schema: String,
+    on: Target,
+    privileges: Privileges,
+    option: bool,
+}
+
+enum Target {
+    Schema,
+    All(ObjectKind),
+    /// As they are written, and what is read from that.
+    Some(ObjectKind, Vec<(String, Object)>),
+    /// A built-in profile, and what it stands for.
+    Profile(String, Vec<(Object, Privileges)>),
+}
+
+impl Piece {
+    fn grants(&self, database: &str) -> Vec<Grant> {
+        let grantable = |privileges| if self.option { privileges } else { Privileges::empty() };
+        let grant = |on: Object, privileges: Privileges| Grant {
+            database: Some(database.to_owned()),
+            on,
+            privileges,
+            grantable: grantable(privileges),
+        };
+        match &self.on {
+            Target::Schema => vec![grant(Object::Schema(self.schema.clone()), self.privileges)],
+            Target::All(kind) => vec![grant(kind.all(&self.schema), self.privileges)],
+            Target::Some(_, objects) => objects.iter().map(|(_, on)| grant(on.clone(), self.privileges)).collect(),
+            Target::Profile(_, parts) => parts.iter().map(|(on, privileges)| grant(on.clone(), *privileges)).collect(),
+        }
+    }
+
+    fn entry(&self, database: &str) -> Value {
+        let pair = |key: &str, value: Value| (key.to_owned(), value);
+        let mut pairs = vec![pair("database", Value::text(database)), pair("schema", Value::text(&self.schema))];
+        match &self.on {
+            Target::Schema => {}
+            Target::All(kind) => pairs.push(pair(kind.word(), Value::text("all"))),
+            Target::Some(kind, objects) => {
+                pairs.push(pair(kind.word(), Value::texts(objects.iter().map(|(written, _)| written.as_str()))));
+            }
+            Target::Profile(name, _) => pairs.push(pair("profile", Value::text(name))),
+        }
+        if !matches!(self.on, Target::Profile(..)) {
+            pairs.push(pair("privileges", Value::texts(self.privileges.keywords())));
+        }
+        if self.option {
+            pairs.push(pair("grant_option", Value::flag(true)));
+        }
+        Value::Map(pairs)
+    }
+}
+
+/// What is held in a database, schema by schema.
+fn pieces(
+    role: &Role,
+    held: &BTreeMap<Object, Held>,
+    catalog: &Catalog,
+    by_types: &ByTypes<'_>,
+    database: &str,
+) -> Vec<Piece> {
+    let Some(objects) = catalog.objects.get(database) else { return Vec::new() };
+    let schemas: BTreeSet<&str> = held.keys().filter_map(Object::schema).collect();
+    let mut pieces = Vec::new();
+    for schema in schemas {
+        let extent = |object: &Object| -> Extent { objects.held(&role.name, object) };
+        let own = extent(&Object::Schema(schema.to_owned()));
+        let makers = wishes::makers_for(&role.name, schema, catalog, objects, database);
+        let mut all: BTreeMap<ObjectKind, Extent> = BTreeMap::new();
+        for kind in ObjectKind::ALL {
+            let later: BTreeSet<Extent> = makers.iter().map(|maker| extent(&kind.future(maker, schema))).collect();
+            // Where they differ, no wish for all comes to the same.
+            if let (Some(later), 1) = (later.first(), later.len())
+                && !later.0.is_empty()
+            {
+                all.insert(kind, *later);
+            }
+        }
+        pieces.extend(whole_schema(schema, own, &all));
+        for kind in ObjectKind::ALL {
+            let all = all.get(&kind).copied().unwrap_or_default();
+            pieces.extend(one_by_one(schema, kind, all, held, by_types));
+        }
+    }
+    pieces
+}
+
+/// The schema itself, and what is held on all of a kind in it.
+fn whole_schema(schema: &str, own: Extent, all: &BTreeMap<ObjectKind, Extent>) -> Vec<Piece> {
+    let piece = |on, privileges, option| Piece { schema: schema.to_owned(), on, privileges, option };
+    let has_option = all.values().chain([&own]).any(|(_, grantable)| !grantable.is_empty());
+    let privileges: BTreeMap<ObjectKind, Privileges> = all.iter().map(|(kind, extent)| (*kind, extent.0)).collect();
+    if let Some(profile) = spec::built_in_profile(own.0, &privileges).filter(|_| !has_option) {
+        let parts = privileges.iter().map(|(kind, privileges)| (kind.all(schema), *privileges));
+        let parts = std::iter::once((Object::Schema(schema.to_owned()), own.0)).chain(parts).collect();
+        return vec![piece(Target::Profile(profile, parts), Privileges::empty(), false)];
+    }
+    let mut pieces = Vec::new();
+    for (privileges, option) in [(own.0 - own.1, false), (own.1, true)] {
+        pieces.push(piece(Target::Schema, privileges, option));
+    }
+    for (kind, extent) in all {
+        for (privileges, option) in [(extent.0 - extent.1, false), (extent.1, true)] {
+            pieces.push(piece(Target::All(*kind), privileges, option));
+        }
+    }
+    pieces.retain(|piece| !piece.privileges.is_empty());
+    pieces
+}
+
+/// What is held on single objects beyond what is held on all; those with the same privileges in one entry.
+fn one_by_one(
+    schema: &str,
+    kind: ObjectKind,
+    all: Extent,
+    held: &BTreeMap<Object, Held>,
+    by_types: &ByTypes<'_>,
+) -> Vec<Piece> {
+    let mut together: BTreeMap<(Privileges, bool), Vec<(String, Object)>> = BTreeMap::new();
+    let single = held.iter().filter(|(object, _)| {
+        object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
+    });
+    for (object, held) in single {
+        // An option that is not held on all has to be said with its privilege.
+        let with_option = (held.grantable & held.privileges) - all.1;
+        let without = held.privileges - all.0 - held.grantable;
+        for (privileges, option) in [(without, false), (with_option, true)] {
+            // One that cannot be written is missed when the account is checked.
+            if let Some(written) = written(object, by_types).filter(|_| !privileges.is_empty()) {
+                together.entry((privileges, option)).or_default().push(written);
+            }
+        }
+    }
+    together
+        .into_iter()
+        .map(|((privileges, option), named)| Piece {
+            schema: schema.to_owned(),
+            on: Target::Some(kind, named),
+            privileges,
+            option,
+        })
+        .collect()
+}
+
+/// An object as users.yaml names it, and what is read from that. Routines by the types of their arguments alone, if
+/// that says which.
+fn written(object: &Object, by_types: &ByTypes<'_>) -> Option<(String, Object)> {
+    match object {
+        Object::Table { name, .. } | Object::Sequence { name, .. } => Some((name.clone(), object.clone())),
+        Object::Routine { schema, .. } => {
+            by_types.get(object).copied().into_iter().chain([object]).find_map(|object| {
+                let Object::Routine { name, arguments, .. } = object else { return None };
+                let text = format!("{name}({arguments})");
+                spec::routine(&text, schema).filter(|read| read == object).map(|read| (text, read))
+            })
+        }
+        _ => None,
+    }
+}
