@@ -74,3 +74,21 @@ fn what_was_seen_to_agree_before_the_end_is_looked_at_again_after_it() {
     rolewright.apply().succeeds();
     assert_eq!(cluster.memberships("alice"), ["reader"]);
 }
+
+#[test]
+fn a_membership_ends_for_a_user_who_is_otherwise_left_as_it_is() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    manifests.users("users:\n  - username: alice\n    roles: [reader, {role: oncall, until: 2999-12-31}]\n");
+    manifests.secret("alice", "ending-alice-1");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    manifests.users(
+        "users:\n  - username: alice\n    secret: {name: not-there}\n    roles: [reader, {role: oncall, until: 2020-01-01}]\n",
+    );
+    rolewright.apply().exits_with(1).mentions("not-there").mentions("ended");
+    assert_eq!(cluster.memberships("alice"), ["reader"]);
+    cluster.login("alice", "ending-alice-1", "postgres");
+    manifests.users("users:\n  - username: alice\n    roles: [reader]\n");
+    rolewright.apply().succeeds();
+    rolewright.plan_json().is_empty();
+}

@@ -333,6 +333,74 @@ fn a_controller_that_acts_for_the_owner_needs_no_more() {
 }
 
 #[test]
+fn default_privileges_of_somebody_whom_the_controller_cannot_act_for_stay_and_stop_nobody() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    cluster.sql("CREATE ROLE etl");
+    cluster.sql("CREATE ROLE reader");
+    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
+    cluster.sql("GRANT app TO controller");
+    cluster.sql("GRANT reader TO controller WITH ADMIN OPTION");
+    cluster.sql_in(
+        "shop",
+        "GRANT USAGE, CREATE ON SCHEMA sales TO etl;
+         ALTER DEFAULT PRIVILEGES FOR ROLE etl IN SCHEMA sales GRANT SELECT ON TABLES TO reader;
+         ALTER DEFAULT PRIVILEGES FOR ROLE etl IN SCHEMA sales GRANT DELETE ON TABLES TO reader;
+         GRANT DELETE ON sales.items TO reader",
+    );
+    manifests.users("users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, profile: read_only}\n");
+    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
+    rolewright.apply().succeeds().mentions("default privileges that \"etl\" gives");
+    assert_eq!(held(&cluster, "reader"), READS);
+    rolewright.plan_json().is_empty();
+    let defaults = "SELECT count(*) FROM pg_default_acl WHERE defaclrole = 'etl'::regrole";
+    assert_eq!(cluster.sql_in("shop", defaults), [["1"]]);
+}
+
+#[test]
+fn an_aggregate_over_ordered_values_is_a_routine_like_any_other() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    cluster.sql_in(
+        "shop",
+        "SET ROLE app; CREATE AGGREGATE sales.middle(float8 ORDER BY float8)
+         (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_cont_float8_final, FINALFUNC_EXTRA);
+         REVOKE EXECUTE ON ROUTINE sales.middle(float8, float8) FROM PUBLIC;
+         GRANT EXECUTE ON ROUTINE sales.middle(float8, float8) TO app WITH GRANT OPTION",
+    );
+    let all = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, routines: all, privileges: [EXECUTE]}\n";
+    manifests.users(all);
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let routines = ["routine sales.middle: EXECUTE", "routine sales.refund: EXECUTE"];
+    assert_eq!(held(&cluster, "reader"), routines);
+    cluster.sql_in("shop", "REVOKE EXECUTE ON ROUTINE sales.middle(float8, float8) FROM reader");
+    rolewright.apply().succeeds();
+    assert_eq!(held(&cluster, "reader"), routines);
+    manifests.users(&all.replace("routines: all", "routines: ['middle(double precision, double precision)']"));
+    rolewright.apply().succeeds();
+    assert_eq!(held(&cluster, "reader"), routines[..1]);
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn what_was_given_in_one_database_is_taken_back_although_it_failed_in_another() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    cluster.sql("CREATE DATABASE stock OWNER app");
+    cluster.sql_in("stock", "CREATE SCHEMA s; CREATE TABLE s.t ()");
+    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
+    cluster.sql("GRANT app TO controller");
+    let declared = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, tables: [orders], privileges: [SELECT]}\n      - {database: stock, schema: s, tables: [t], privileges: [SELECT]}\n";
+    manifests.users(declared);
+    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
+    rolewright.apply().exits_with(1).mentions("reader");
+    assert_eq!(held(&cluster, "reader"), ["table sales.orders: SELECT"]);
+    manifests.users(declared.split("    grants:").next().unwrap());
+    rolewright.apply().succeeds();
+    assert!(held(&cluster, "reader").is_empty());
+}
+
+#[test]
 fn what_the_controller_has_no_right_to_is_said_and_not_taken_for_done() {
     let (cluster, manifests) = (shop(), Manifests::new());
     cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");

@@ -139,3 +139,30 @@ fn who_would_be_left_with_nothing_counts_as_a_removal() {
     assert!(held.why.contains("1 role would lose all privileges inside of databases (reader)"), "{}", held.why);
     assert!(matches!(judged(&world, all(), 1), Judgement::Pass(_)));
 }
+
+#[test]
+fn an_option_without_its_privilege_is_refused() {
+    let world = world(vec![grant(orders(), Privileges::SELECT)]);
+    let mut option = grant(orders(), Privileges::empty());
+    option.grantable = Privileges::DELETE;
+    assert!(rules(judged(&world, vec![gives("reader", option)], 9)).contains(&"vague-grant"));
+    let mut on_a_database = Grant { database: None, ..grant(Object::Database("shop".into()), Privileges::empty()) };
+    on_a_database.grantable = Privileges::CREATE;
+    assert!(rules(judged(&world, vec![gives("reader", on_a_database)], 9)).contains(&"vague-grant"));
+}
+
+/// Replayed, each of these plans ends as desired. The server would be left with less: what is held on all objects is
+/// granted only to those that lacked it when they were looked at, and a revocation on one object takes what is held on
+/// all of them too.
+#[test]
+fn a_revocation_that_a_later_grant_would_make_good_is_refused() {
+    let all = || grant(Object::AllTables("sales".into()), Privileges::SELECT);
+    let on_all = world(vec![all()]);
+    assert!(rules(judged(&on_all, vec![takes(all()), gives("reader", all())], 9)).contains(&"vague-grant"));
+    let on_one = takes(grant(orders(), Privileges::SELECT));
+    assert!(rules(judged(&on_all, vec![on_one], 9)).contains(&"vague-grant"));
+    let single = world(vec![grant(orders(), Privileges::SELECT)]);
+    let there_and_back =
+        vec![takes(grant(orders(), Privileges::SELECT)), gives("reader", grant(orders(), Privileges::SELECT))];
+    assert!(rules(judged(&single, there_and_back, 9)).contains(&"vague-grant"));
+}

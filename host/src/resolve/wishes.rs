@@ -190,6 +190,7 @@ impl Wishes {
         }
         wishes.all_wins();
         wishes.plan_ahead(role, place, findings);
+        wishes.leave(role, place, findings);
         wishes
     }
 
@@ -223,7 +224,6 @@ impl Wishes {
                 later.1 |= extent.1;
             }
         }
-        self.leave(role, place, findings);
         for (maker, schema) in powerless {
             let controller = &place.catalog.server.current_user;
             let message = format!(
