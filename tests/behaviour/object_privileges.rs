@@ -362,10 +362,10 @@ fn an_aggregate_over_ordered_values_is_a_routine_like_any_other() {
     let (cluster, manifests) = (shop(), Manifests::new());
     cluster.sql_in(
         "shop",
-        "SET ROLE app; CREATE AGGREGATE sales.middle(float8 ORDER BY float8)
+        "CREATE AGGREGATE sales.middle(float8 ORDER BY float8)
          (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_cont_float8_final, FINALFUNC_EXTRA);
-         REVOKE EXECUTE ON ROUTINE sales.middle(float8, float8) FROM PUBLIC;
-         GRANT EXECUTE ON ROUTINE sales.middle(float8, float8) TO app WITH GRANT OPTION",
+         ALTER AGGREGATE sales.middle(float8 ORDER BY float8) OWNER TO app;
+         REVOKE EXECUTE ON ROUTINE sales.middle(float8, float8) FROM PUBLIC",
     );
     let all = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, routines: all, privileges: [EXECUTE]}\n";
     manifests.users(all);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::change::{Cause, Change, RolePatch};
-use crate::model::{Expiry, Limit, Object, Role};
+use crate::model::{Expiry, Grant, Limit, Object, Privileges, Role};
 use crate::parameter;
 
 /// What was last applied to a role: the role, and the version of its Secret.
@@ -17,9 +17,14 @@ pub struct Applied<'a> {
     pub secret_version: Option<&'a str>,
 }
 
-/// The cause of a change, given what was last applied and, for passwords, the version of the
-/// Secret as it is now.
-pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version: Option<&str>) -> Cause {
+/// The cause of a change, given what was last applied; for passwords, the version of the Secret as it is now; and the
+/// role as it is declared now.
+pub fn of(
+    change: &Change,
+    applied: &BTreeMap<&str, Applied<'_>>,
+    secret_version: Option<&str>,
+    declared: Option<&Role>,
+) -> Cause {
     let Some(last) = change.role().and_then(|name| applied.get(name)) else { return Cause::Spec };
     let role = last.role;
     let drift = match change {
@@ -37,8 +42,9 @@ pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version
         }),
         Change::RevokePrivilege { grant, .. } => !role.grants.iter().any(|held| {
             held.database == grant.database
-                && concern_each_other(&held.on, &grant.on)
                 && held.privileges.intersects(grant.privileges)
+                && (held.on == grant.on
+                    || (concern_each_other(&held.on, &grant.on) && !is_declared(held, grant.privileges, declared)))
         }),
         Change::SetSetting { setting, .. } => role.settings.iter().any(|held| parameter::same(held, setting)),
         Change::ResetSetting { setting, .. } => !role.settings.iter().any(|held| parameter::same_place(held, setting)),
@@ -47,10 +53,17 @@ pub fn of(change: &Change, applied: &BTreeMap<&str, Applied<'_>>, secret_version
     if drift { Cause::Drift } else { Cause::Spec }
 }
 
+/// Whether what was given before is still wished for.
+fn is_declared(before: &Grant, privileges: Privileges, declared: Option<&Role>) -> bool {
+    let mut grants = declared.into_iter().flat_map(|role| &role.grants);
+    grants
+        .any(|wish| wish.database == before.database && wish.on == before.on && wish.privileges.intersects(privileges))
+}
+
 /// What was given on all objects of a schema may be taken away one by one, and the other way round.
 fn concern_each_other(a: &Object, b: &Object) -> bool {
     let on_all = (a.is_all() || b.is_all()) && a.future_owner().is_none() && b.future_owner().is_none();
-    a == b || (on_all && a.kind() == b.kind() && a.schema() == b.schema())
+    on_all && a.kind() == b.kind() && a.schema() == b.schema()
 }
 
 /// One field that was applied as the patch wants it is enough: somebody moved it.
@@ -67,7 +80,7 @@ fn alter_is_drift(patch: &RolePatch, role: &Role) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, Grant, Membership, Mode, Privileges};
+    use crate::model::{Attributes, Membership, Mode};
 
     fn alice() -> Role {
         let mut role = Role::new("alice", Mode::Authoritative, Attributes::USER);
@@ -79,7 +92,7 @@ mod tests {
     fn cause(change: &Change, secret_version: &str) -> Cause {
         let role = alice();
         let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: Some("1") })]);
-        of(change, &applied, Some(secret_version))
+        of(change, &applied, Some(secret_version), None)
     }
 
     fn grant(role: &str) -> Change {
@@ -135,10 +148,10 @@ mod tests {
         let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: None })]);
         let set = |name, value| Change::SetSetting { role: "alice".into(), setting: setting(name, value) };
         let reset = |name| Change::ResetSetting { role: "alice".into(), setting: setting(name, "") };
-        assert_eq!(of(&set("search_path", "a, b"), &applied, None), Cause::Drift);
-        assert_eq!(of(&set("search_path", "a"), &applied, None), Cause::Spec);
-        assert_eq!(of(&reset("work_mem"), &applied, None), Cause::Drift);
-        assert_eq!(of(&reset("search_path"), &applied, None), Cause::Spec);
+        assert_eq!(of(&set("search_path", "a, b"), &applied, None, None), Cause::Drift);
+        assert_eq!(of(&set("search_path", "a"), &applied, None, None), Cause::Spec);
+        assert_eq!(of(&reset("work_mem"), &applied, None, None), Cause::Drift);
+        assert_eq!(of(&reset("search_path"), &applied, None, None), Cause::Spec);
     }
 
     #[test]
@@ -163,7 +176,8 @@ mod tests {
         let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: None })]);
         let revoke = |schema: &str, privileges| {
             let on = Object::Table { schema: schema.into(), name: "orders".into() };
-            of(&Change::RevokePrivilege { role: Some("alice".into()), grant: grant(on, privileges) }, &applied, None)
+            let change = Change::RevokePrivilege { role: Some("alice".into()), grant: grant(on, privileges) };
+            of(&change, &applied, None, Some(&alice()))
         };
         assert_eq!(revoke("sales", Privileges::SELECT), Cause::Spec);
         assert_eq!(revoke("sales", Privileges::DELETE), Cause::Drift);
@@ -172,6 +186,6 @@ mod tests {
 
     #[test]
     fn whoever_was_never_managed_has_not_drifted() {
-        assert_eq!(of(&grant("analyst"), &BTreeMap::new(), None), Cause::Spec);
+        assert_eq!(of(&grant("analyst"), &BTreeMap::new(), None, None), Cause::Spec);
     }
 }

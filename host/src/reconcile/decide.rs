@@ -282,7 +282,8 @@ fn steps(
         let credential = change.role().and_then(|name| spec.roles.get(name))?.credential.as_ref()?;
         Some(credential.version.clone())
     };
-    let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref());
+    let declared = |change: &Change| change.role().and_then(|name| spec.roles.get(name));
+    let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref(), declared(change));
     let steps = plan::assemble(planned.proposals, &planned.by, cause);
     Ok((steps, planned.by))
 }

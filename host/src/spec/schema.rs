@@ -239,7 +239,7 @@ mod tests {
     fn the_parser_judges_the_cases_as_the_schema_does() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/settings/users-cases.yaml");
         let cases: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let judge = |case: &Value| crate::spec::parse(&crate::spec::Document::plain("users.yaml", &case.to_string()));
+        let judge = |case: &Value| crate::spec::parse(&crate::spec::Document::plain("users.yaml", case.to_string()));
         for case in cases["good"].as_array().unwrap() {
             judge(case).unwrap_or_else(|problems| panic!("{case}\n{problems:#?}"));
         }
