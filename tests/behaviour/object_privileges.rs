@@ -363,7 +363,7 @@ fn an_aggregate_over_ordered_values_is_a_routine_like_any_other() {
     cluster.sql_in(
         "shop",
         "CREATE AGGREGATE sales.middle(float8 ORDER BY float8)
-         (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_cont_float8_final, FINALFUNC_EXTRA);
+         (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_cont_float8_final);
          ALTER AGGREGATE sales.middle(float8 ORDER BY float8) OWNER TO app;
          REVOKE EXECUTE ON ROUTINE sales.middle(float8, float8) FROM PUBLIC",
     );

@@ -243,12 +243,15 @@ fn nothing_to_do(users: usize) -> Vec<Row> {
         .collect()
 }
 
+/// Environment variables by name.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs both in turn. What the policies' part is, a last run tells in its log.
 fn compare(
     what: &str,
     floor: &str,
     floor_command: &dyn Fn() -> Command,
-    command: &dyn Fn(&[(&str, &str)]) -> Command,
+    command: &dyn Fn(Settings<'_>) -> Command,
 ) -> Row {
     let (mut floors, mut runs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS * 3 {
