@@ -10,17 +10,16 @@
 //!
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
+mod leavers;
 mod settings;
+mod skipped;
 pub mod terms;
 pub mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Catalog, is_predefined};
-use crate::model::{
-    Attributes, Expiry, Finding, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Setting,
-    Severity, Spec, Standing,
-};
+use crate::catalog::Catalog;
+use crate::model::{Attributes, Expiry, Finding, Grant, Limit, Mode, Object, Role, Setting, Severity, Spec, Standing};
 
 /// So many grantees of one database are worth a word.
 const CROWD: usize = 1_000;
@@ -111,7 +110,7 @@ fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
 pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
     let mut resolved = Resolved::default();
     unsupported(spec, &mut resolved);
-    resolved.skipped = skipped(spec, catalog, &mut resolved.findings);
+    resolved.skipped = skipped::skipped(spec, catalog, &mut resolved.findings);
     for declared in spec.roles.values() {
         let name = &declared.name;
         let found = catalog.roles.get(name);
@@ -152,7 +151,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.desired.insert(name.clone(), role);
     }
     crowded(&mut resolved);
-    leave(spec, catalog, records, &mut resolved);
+    leavers::leave(spec, catalog, records, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
 }
@@ -179,134 +178,6 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
     if !spec.scripts.is_empty() {
         refuse("", "scripts");
     }
-}
-
-/// Users that cannot be made as declared, and those that would be members of one of them.
-fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTreeSet<String> {
-    let mut skipped = BTreeSet::new();
-    for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
-        let before = findings.len();
-        if let Some(credential) = &role.credential
-            && credential.state != SecretState::Present
-        {
-            findings.push(no_password(role));
-        }
-        let granted = role.grants.iter().filter_map(|grant| match &grant.on {
-            Object::Database(name) => Some(name),
-            _ => grant.database.as_ref(),
-        });
-        let named: BTreeSet<_> = granted.chain(role.settings.iter().filter_map(|it| it.database.as_ref())).collect();
-        for database in named.into_iter().filter(|name| !catalog.databases.contains_key(*name)) {
-            let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
-            findings.push(
-                Finding::new(Severity::Error, "database-missing", &role.path, message)
-                    .help("create the database first, or correct its name; names are case-sensitive"),
-            );
-        }
-        let inside = role.grants.iter().filter_map(|grant| grant.database.as_ref()).collect::<BTreeSet<_>>();
-        for (database, why) in inside.into_iter().filter_map(|name| catalog.closed.get_key_value(name)) {
-            let message =
-                format!("{:?} is left as it is: database {database:?} cannot be looked into: {why}", role.name);
-            findings.push(
-                Finding::new(Severity::Error, "database-closed", &role.path, message)
-                    .help("let the controller connect to it, or take its grants in that database out of users.yaml"),
-            );
-        }
-        let maintains = |grant: &Grant| (grant.privileges | grant.grantable).contains(Privileges::MAINTAIN);
-        if catalog.server.version < 170_000 && role.grants.iter().any(maintains) {
-            let version = catalog.server.version / 10_000;
-            let message =
-                format!("{:?} is left as it is: PostgreSQL {version} does not know the privilege MAINTAIN", role.name);
-            findings.push(
-                Finding::new(Severity::Error, "privilege-unknown", &role.path, message)
-                    .help("leave MAINTAIN out, or move to PostgreSQL 17 or later"),
-            );
-        }
-        for edge in &role.memberships {
-            if is_predefined(&edge.role) && !catalog.roles.contains_key(&edge.role) {
-                let message = format!(
-                    "{:?} is left as it is: this server, PostgreSQL {}, has no predefined role {:?}",
-                    role.name,
-                    catalog.server.version / 10_000,
-                    edge.role
-                );
-                findings.push(
-                    Finding::new(Severity::Error, "role-missing", &role.path, message)
-                        .help("take it out of `roles`, or move to a PostgreSQL version that has it"),
-                );
-            }
-        }
-        if !catalog.server.has_membership_options() {
-            findings.extend(role.memberships.iter().filter_map(|edge| unknown_options(role, edge, catalog)));
-        }
-        if findings.len() > before {
-            skipped.insert(role.name.clone());
-        }
-    }
-    // Who needs a role that will not be there cannot be made either.
-    loop {
-        let mut more = Vec::new();
-        for role in spec.roles.values().filter(|role| !skipped.contains(&role.name)) {
-            let missing = role
-                .memberships
-                .iter()
-                .find(|edge| skipped.contains(&edge.role) && !catalog.roles.contains_key(&edge.role));
-            if let Some(edge) = missing {
-                let message = format!(
-                    "{:?} is left as it is: it is to be a member of {:?}, which cannot be created",
-                    role.name, edge.role
-                );
-                findings.push(Finding::new(Severity::Error, "role-missing", &role.path, message));
-                more.push(role.name.clone());
-            }
-        }
-        if more.is_empty() {
-            return skipped;
-        }
-        skipped.extend(more);
-    }
-}
-
-/// Before PostgreSQL 16, whether a member inherits is its own INHERIT for all its roles, and whoever is a
-/// member may SET ROLE.
-fn unknown_options(role: &Role, edge: &Membership, catalog: &Catalog) -> Option<Finding> {
-    let asks = if !edge.set {
-        "no SET"
-    } else if edge.inherit && !role.attributes.contains(Attributes::INHERIT) {
-        "INHERIT, which the member itself has not"
-    } else if !edge.inherit && role.attributes.contains(Attributes::INHERIT) {
-        "no INHERIT, which the member itself has"
-    } else {
-        return None;
-    };
-    let (name, version) = (&role.name, catalog.server.version / 10_000);
-    let message = format!(
-        "{name:?} is left as it is: its membership in {:?} asks for {asks}; PostgreSQL {version} has no such option",
-        edge.role
-    );
-    Some(
-        Finding::new(Severity::Error, "membership-options", &role.path, message)
-            .help("leave `inherit` and `set` out of the membership, or move to PostgreSQL 16 or later"),
-    )
-}
-
-fn no_password(role: &Role) -> Finding {
-    let (secret, key, state) = match &role.credential {
-        Some(credential) => (credential.secret.as_str(), credential.key.as_str(), credential.state),
-        None => ("", "", SecretState::Missing),
-    };
-    let (code, what) = match state {
-        SecretState::Missing | SecretState::Present => {
-            ("secret-missing", "there is no such Secret, or no such key in it")
-        }
-        SecretState::Empty => ("secret-empty", "it is empty"),
-        SecretState::Unreadable => ("secret-unreadable", "it cannot be read as a password"),
-    };
-    let message = format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
-    Finding::new(Severity::Error, code, &role.path, message).help(
-        "create the Secret, name another with `secret: {name: …, key: …}`, or declare `password: none` for a \
-         login without one",
-    )
 }
 
 fn protected(role: &Role) -> Finding {
@@ -404,245 +275,5 @@ fn crowded(resolved: &mut Resolved) {
     }
 }
 
-/// What becomes of recorded roles that are no longer declared.
-fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
-    let mut going = BTreeSet::new();
-    for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
-        let warn = |message: String| {
-            Finding::new(Severity::Warning, "role-released", "", message)
-                .help("drop it by hand if it should go; Rolewright does not touch it any more")
-        };
-        if !catalog.roles.contains_key(name) {
-            resolved.released.insert(name.clone());
-        } else if catalog.is_protected(name) {
-            resolved.released.insert(name.clone());
-            let message = format!("{name:?} is no longer declared, and protected: it stays");
-            resolved.findings.push(warn(message));
-        } else if !is_same(name, record, catalog) {
-            resolved.released.insert(name.clone());
-            let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
-            resolved.findings.push(warn(message));
-        } else {
-            going.insert(name.clone());
-        }
-    }
-    for (name, members) in in_use(&going, catalog, records, resolved) {
-        going.remove(&name);
-        let message =
-            format!("{name:?} is named by no user any more, and stays: it has other members ({})", members.join(", "));
-        resolved.findings.push(
-            Finding::new(Severity::Warning, "role-in-use", "", message)
-                .help("revoke these memberships, and the role goes in the next cycle"),
-        );
-        if let Some(found) = catalog.roles.get(&name) {
-            resolved.desired.insert(name, found.clone());
-        }
-    }
-    let was_declared = |name: &&String| records.get(*name).is_some_and(|it| it.kind == Kind::Group && it.is_declared());
-    resolved.removable_groups = going.iter().filter(was_declared).cloned().collect();
-    resolved.removable = going;
-}
-
-/// Group roles that others have come to use: they stay as long as somebody is a member who is not
-/// about to leave, and so do the groups that these are members of.
-fn in_use(
-    going: &BTreeSet<String>,
-    catalog: &Catalog,
-    records: &Records,
-    resolved: &Resolved,
-) -> BTreeMap<String, Vec<String>> {
-    let is_group = |name: &str| records.get(name).is_some_and(|record| record.kind == Kind::Group);
-    let mut staying: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    if !going.iter().any(|name| is_group(name)) {
-        return staying;
-    }
-    // What is declared names none of the roles that go, so whoever is in scope leaves them.
-    let mut members: Vec<&Role> = catalog
-        .roles
-        .values()
-        .filter(|role| {
-            // The controller is a member of what it made, by itself.
-            let is_controller = role.name == catalog.server.current_user;
-            !resolved.in_scope.contains(&role.name) && !going.contains(&role.name) && !is_controller
-        })
-        .collect();
-    while !members.is_empty() {
-        let mut next = BTreeSet::new();
-        for member in members {
-            for edge in &member.memberships {
-                if !going.contains(&edge.role) || !is_group(&edge.role) {
-                    continue;
-                }
-                if !staying.contains_key(&edge.role) {
-                    next.insert(edge.role.clone());
-                }
-                let names = staying.entry(edge.role.clone()).or_default();
-                if !names.contains(&member.name) {
-                    names.push(member.name.clone());
-                }
-            }
-        }
-        members = next.iter().filter_map(|name| catalog.roles.get(name)).collect();
-    }
-    staying
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Credential, Database};
-
-    fn catalog(roles: &[Role]) -> Catalog {
-        let mut catalog = Catalog::default();
-        catalog.server.version = 180_000;
-        catalog.server.bootstrap_superuser = "postgres".into();
-        for (number, role) in roles.iter().enumerate() {
-            catalog.oids.insert(role.name.clone(), 100 + number as u32);
-            catalog.roles.insert(role.name.clone(), role.clone());
-        }
-        catalog
-    }
-
-    fn spec(roles: &[Role]) -> Spec {
-        Spec { roles: roles.iter().map(|role| (role.name.clone(), role.clone())).collect(), ..Spec::default() }
-    }
-
-    fn record(oid: u32, kind: Kind) -> Record {
-        let origin = Origin::Created;
-        Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None }
-    }
-
-    fn user(name: &str) -> Role {
-        Role::new(name, Mode::Authoritative, Attributes::USER)
-    }
-
-    fn resolve_all(spec: &Spec, mut catalog: Catalog, records: &Records) -> Resolved {
-        let managed = managed(records, &catalog);
-        catalog.assign_standing(&BTreeSet::new(), &managed);
-        resolve(spec, &catalog, records, &BTreeMap::new())
-    }
-
-    #[test]
-    fn what_is_recorded_and_no_longer_declared_goes() {
-        let records = Records::from([("alice".into(), record(100, Kind::User))]);
-        let resolved = resolve_all(&spec(&[]), catalog(&[user("alice"), user("mallory")]), &records);
-        assert_eq!(resolved.removable, BTreeSet::from(["alice".to_owned()]));
-    }
-
-    #[test]
-    fn what_nobody_says_of_a_group_role_is_filled_in() {
-        let declared = |name: &str| Role::new(name, Mode::Authoritative, Attributes::GROUP);
-        let found = Role { has_password: Some(true), comment: Some("c".to_owned()), ..declared("there") };
-        let resolved = resolve_all(&spec(&[declared("there"), declared("new")]), catalog(&[found]), &Records::new());
-        let (there, new) = (&resolved.desired["there"], &resolved.desired["new"]);
-        assert_eq!((there.has_password, there.comment.as_deref()), (Some(true), Some("c")));
-        assert_eq!((new.has_password, new.connection_limit), (Some(false), Some(Limit::Unlimited)));
-    }
-
-    #[test]
-    fn a_group_role_that_was_declared_is_told_from_one_that_was_only_named() {
-        let record =
-            |oid, mode| Record { applied: Some(Role::new("", mode, Attributes::GROUP)), ..record(oid, Kind::Group) };
-        let records =
-            Records::from([("a".into(), record(100, Mode::Authoritative)), ("b".into(), record(101, Mode::Present))]);
-        let group = |name: &str| Role::new(name, Mode::Present, Attributes::GROUP);
-        let resolved = resolve_all(&spec(&[]), catalog(&[group("a"), group("b")]), &records);
-        assert_eq!(resolved.removable, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
-        assert_eq!(resolved.removable_groups, BTreeSet::from(["a".to_owned()]));
-    }
-
-    #[test]
-    fn a_role_made_anew_by_somebody_else_is_released() {
-        let records = Records::from([("alice".into(), record(7, Kind::User))]);
-        let resolved = resolve_all(&spec(&[]), catalog(&[user("alice")]), &records);
-        assert!(resolved.removable.is_empty());
-        assert!(resolved.released.contains("alice"));
-        assert_eq!(resolved.findings[0].code, "role-released");
-    }
-
-    #[test]
-    fn a_missing_secret_leaves_the_user_as_it_is() {
-        let mut declared = user("alice");
-        declared.memberships.push(Membership::plain("analyst"));
-        declared.credential = Some(Credential {
-            secret: "user-alice-secret".into(),
-            key: "password".into(),
-            state: SecretState::Missing,
-            version: String::new(),
-            changed_at: None,
-            labels: BTreeMap::new(),
-            strength: None,
-            in_sync: None,
-        });
-        let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
-        let found = Role { has_password: Some(true), ..user("alice") };
-        let resolved = resolve_all(&spec(&[declared, analyst]), catalog(std::slice::from_ref(&found)), &Records::new());
-        assert_eq!(resolved.desired["alice"].memberships, found.memberships);
-        assert!(!resolved.in_scope.contains("alice"));
-        assert!(resolved.in_scope.contains("analyst"));
-        assert_eq!(resolved.findings[0].code, "secret-missing");
-        assert!(!resolved.blocked);
-    }
-
-    #[test]
-    fn the_superuser_cannot_be_declared() {
-        let resolved = resolve_all(&spec(&[user("postgres")]), catalog(&[user("postgres")]), &Records::new());
-        assert!(resolved.blocked);
-        assert_eq!(resolved.findings[0].code, "protected-role");
-    }
-
-    #[test]
-    fn a_group_role_of_somebody_else_is_left_alone() {
-        let found = Role::new("analyst", Mode::Present, Attributes::USER);
-        let named = Role::new("analyst", Mode::Present, Attributes::GROUP);
-        let resolved = resolve_all(&spec(&[named]), catalog(std::slice::from_ref(&found)), &Records::new());
-        assert_eq!(resolved.desired["analyst"].attributes, Attributes::USER);
-        assert!(resolved.in_scope.is_empty());
-    }
-
-    #[test]
-    fn a_group_role_of_ours_may_not_log_in() {
-        let found = Role::new("analyst", Mode::Present, Attributes::USER);
-        let named = Role::new("analyst", Mode::Present, Attributes::GROUP);
-        let records = Records::from([("analyst".into(), record(100, Kind::Group))]);
-        let resolved = resolve_all(&spec(&[named]), catalog(&[found]), &records);
-        assert_eq!(resolved.desired["analyst"].attributes, Attributes::GROUP);
-    }
-
-    #[test]
-    fn a_group_role_that_others_use_stays() {
-        let mut other = user("other");
-        other.memberships.push(Membership { grantor: Some("postgres".into()), ..Membership::plain("analyst") });
-        let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
-        let records = Records::from([("analyst".into(), record(100, Kind::Group))]);
-        let resolved = resolve_all(&spec(&[]), catalog(&[analyst, other]), &records);
-        assert!(resolved.removable.is_empty());
-        assert_eq!(resolved.findings[0].code, "role-in-use");
-    }
-
-    #[test]
-    fn an_owner_needs_no_grant_on_its_database() {
-        let mut declared = user("alice");
-        declared.grants.push(Grant {
-            database: None,
-            on: Object::Database("shop".into()),
-            privileges: Privileges::CONNECT,
-            grantable: Privileges::empty(),
-        });
-        let mut catalog = catalog(&[user("alice")]);
-        catalog.databases.insert(
-            "shop".into(),
-            Database {
-                name: "shop".into(),
-                owner: Some("alice".into()),
-                connection_limit: None,
-                comment: None,
-                schemas: Vec::new(),
-                labels: BTreeMap::new(),
-                path: String::new(),
-            },
-        );
-        let resolved = resolve_all(&spec(&[declared]), catalog, &Records::new());
-        assert!(resolved.desired["alice"].grants.is_empty());
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rolewright_tests::{Cluster, Manifests, Rolewright, eventually};
+use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, guests};
+use serde_json::json;
 
 /// So many seconds from now, as users.yaml has it; and in Unix seconds.
 fn moment(cluster: &Cluster, seconds: i64) -> (String, u64) {
@@ -91,4 +92,26 @@ fn a_membership_ends_for_a_user_who_is_otherwise_left_as_it_is() {
     manifests.users("users:\n  - username: alice\n    roles: [reader]\n");
     rolewright.apply().succeeds();
     rolewright.plan_json().is_empty();
+}
+
+/// users.yaml does not know of this end, and the process that did is gone.
+#[test]
+fn a_membership_that_a_policy_gave_ends_too_whoever_looks_next() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("CREATE ROLE oncall");
+    manifests.users("users:\n  - username: alice\n    password: none\n");
+    let module = guests::build("tests/guests/transformer");
+    let (_, end) = moment(&cluster, 6);
+    let chain = json!({ "policies": [
+        { "name": "adds", "module": module, "sha256": guests::sha256(&module), "settings": { "member-of": "oncall", "until": end } },
+        { "name": "standard", "module": "builtin:standard" },
+    ] });
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&chain.to_string());
+    rolewright.apply().succeeds();
+    assert_eq!(cluster.memberships("alice"), ["oncall"]);
+    // Seen to agree, and remembered so.
+    rolewright.apply().succeeds();
+    eventually("the time has come", Duration::from_secs(30), || (now() > end as f64 + 0.1).then_some(()));
+    rolewright.apply().succeeds();
+    assert!(cluster.memberships("alice").is_empty());
 }

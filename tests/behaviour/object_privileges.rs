@@ -2,12 +2,14 @@
 //! them; exactly as declared, whoever changes it, in every database that the spec speaks of. What is
 //! held is asked of the server in its own words (`has_table_privilege` and the like), or tried.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use rolewright_tests::{Cluster, Manifests, Rolewright, session};
+use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, session};
 
 /// Database `shop`, as an application would leave it: what is in the schema `sales` belongs to `app`.
-fn shop() -> Cluster {
+pub(super) fn shop() -> Cluster {
     let cluster = Cluster::start();
     cluster.sql("CREATE ROLE app");
     cluster.sql("CREATE DATABASE shop OWNER app");
@@ -464,6 +466,79 @@ fn in_its_own_database_everything_works_the_same() {
     assert_eq!(rolewright.plan_json().causes(), ["drift"]);
     rolewright.apply().succeeds();
     rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn what_cannot_be_taken_back_yet_is_not_forgotten() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    let declared = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, tables: [items], privileges: [SELECT]}\n";
+    manifests.users(declared);
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    cluster.sql("CREATE ROLE delegate");
+    cluster.sql_in(
+        "shop",
+        "GRANT USAGE ON SCHEMA sales TO delegate; GRANT SELECT ON sales.items TO delegate WITH GRANT OPTION;
+         SET ROLE delegate; GRANT SELECT ON sales.items TO reader; RESET ROLE; REVOKE USAGE ON SCHEMA sales FROM delegate",
+    );
+    // PostgreSQL lets nobody revoke in the name of who may not even look into the schema.
+    manifests.users(declared.split("    grants:").next().unwrap());
+    for _ in 0..2 {
+        rolewright.apply().exits_with(1).mentions("reader");
+        assert_eq!(held(&cluster, "reader"), ["table sales.items: SELECT"]);
+    }
+    cluster.sql_in("shop", "GRANT USAGE ON SCHEMA sales TO delegate");
+    rolewright.apply().succeeds();
+    assert!(held(&cluster, "reader").is_empty());
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn what_somebody_else_changes_while_grants_are_made_is_not_taken_for_seen() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(READER);
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    // An uncommitted GRANT on the same table holds up ours, after the roles are made and before all is recorded.
+    let mut blocker = cluster.client("shop");
+    blocker.batch_execute("BEGIN; GRANT SELECT ON sales.orders TO app").unwrap();
+    let apply = rolewright.start(&["apply"]);
+    eventually("our GRANT waits", Duration::from_secs(60), || {
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = 'shop' AND wait_event_type = 'Lock'";
+        (!cluster.column(waiting).is_empty()).then_some(())
+    });
+    cluster.sql("ALTER ROLE alice CREATEDB");
+    blocker.batch_execute("ROLLBACK").unwrap();
+    apply.finish().succeeds();
+    assert_eq!(held(&cluster, "reader"), READS);
+    rolewright.apply().succeeds();
+    assert_eq!(cluster.value("SELECT rolcreatedb FROM pg_roles WHERE rolname = 'alice'"), "f");
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn the_history_tells_of_every_turn() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(READER);
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    manifests.users(
+        &READER
+            .replace("profile: read_only", "tables: [orders], privileges: [INSERT]")
+            .replace("password: none", "password: none\n    createdb: true"),
+    );
+    let plan = rolewright.plan_json();
+    rolewright.apply().succeeds();
+    let told = cluster.column(&format!(
+        "SELECT step ->> 'action' || ' ' || (step ->> 'role') FROM rolewright.history, jsonb_array_elements(steps) AS step
+         WHERE digest = '{}' ORDER BY 1",
+        plan.digest()
+    ));
+    let mut planned = plan.actions();
+    planned.sort();
+    assert!(
+        planned.iter().any(|step| step.starts_with("revoke")) && planned.iter().any(|step| step.starts_with("grant"))
+    );
+    assert_eq!(told, planned);
 }
 
 /// What can be declared and what can be done by hand, in the same words.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::GuardedPlan;
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Membership, Object};
+use crate::model::{Attributes, Membership, Object, Role};
 use crate::plan::{Change, RolePatch, Step};
 
 /// Steps of a judged plan that run in one transaction.
@@ -87,9 +87,19 @@ impl GuardedPlan {
         databases.into_iter().map(|database| (database, inside(database))).collect()
     }
 
-    /// Roles that are made, as a transaction elsewhere has to make them to rehearse what they get there.
-    pub fn creations(&self) -> Part<'static> {
-        self.picked(|change| matches!(change, Change::CreateRole(_)))
+    /// The roles that are made and get something in this database, by their names alone: a transaction there has to
+    /// make them to rehearse it.
+    pub fn creations_for(&self, database: &str) -> Part<'static> {
+        let there = self.plan().steps.iter().filter(|step| step.change.database() == Some(database));
+        let roles: BTreeSet<&str> = there.filter_map(|step| step.change.role()).collect();
+        let mut part =
+            self.picked(|change| matches!(change, Change::CreateRole(role) if roles.contains(role.name.as_str())));
+        for step in part.steps.to_mut() {
+            if let Change::CreateRole(role) = &mut step.change {
+                *role = Role::new(role.name.clone(), role.mode, Attributes::GROUP);
+            }
+        }
+        part
     }
 
     fn picked(&self, wanted: impl Fn(&Change) -> bool) -> Part<'static> {

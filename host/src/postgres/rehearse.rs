@@ -13,7 +13,7 @@ use super::removal::{self, Removals};
 use super::retry;
 use super::target::Target;
 use crate::guard::GuardedPlan;
-use crate::guard::parts::Inside;
+use crate::guard::parts::{Inside, Part};
 use crate::plan::Removal;
 use crate::printable;
 use crate::sql::statement::Renderer;
@@ -119,7 +119,7 @@ async fn in_lock(
             }
             &other
         };
-        let failed = in_database(there, plan, &inside, renderer, verifiers).await;
+        let failed = in_database(there, &plan.creations_for(database), &inside, renderer).await;
         apply::roll_back(there).await;
         rehearsal.failed.extend(failed?);
     }
@@ -134,25 +134,21 @@ async fn in_lock(
     Ok(rehearsal)
 }
 
-/// What a plan holds for one database, in a transaction there that makes the new roles first.
+/// What a plan holds for one database, in a transaction there that makes the new roles first. What fails of that has
+/// failed before, and was told then.
 async fn in_database(
     client: &Client,
-    plan: &GuardedPlan,
+    creations: &Part<'_>,
     inside: &Inside,
     renderer: &Renderer<'_>,
-    verifiers: &Verifiers,
 ) -> Result<Vec<Failed>, Error> {
+    let verifiers = Verifiers::new();
     apply::begin(client).await?;
-    let creations = plan.creations();
-    // What fails here has failed before, and was told then.
-    let mut absent = BTreeSet::new();
-    for failed in apply::one_by_one(client, &creations, renderer, verifiers).await? {
-        absent.insert(failed.role);
-    }
-    let absent: BTreeSet<&str> = absent.iter().map(String::as_str).collect();
+    let absent = apply::one_by_one(client, creations, renderer, &verifiers).await?;
+    let absent: BTreeSet<&str> = absent.iter().map(|failed| failed.role.as_str()).collect();
     let mut failed = Vec::new();
     for part in [&inside.taken, &inside.given] {
-        failed.extend(apply::one_by_one(client, &part.without(&absent), renderer, verifiers).await?);
+        failed.extend(apply::one_by_one(client, &part.without(&absent), renderer, &verifiers).await?);
     }
     Ok(failed)
 }

@@ -1,27 +1,27 @@
 //! Carries a judged plan out: lock, compare the fingerprint, run, record, commit (once; once for each
-//! part of a plan that the server's lock table is too small for); then finish the removals. Whatever happens, the ledger says what PostgreSQL holds.
+//! part of a plan that the server's lock table is too small for), with a turn in each database before and after; then
+//! finish the removals. Whatever happens, the ledger says what PostgreSQL holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use serde_json::json;
 use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
-use super::decide::{kind_of, secret_version};
+use super::decide::kind_of;
+use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
-use crate::ledger::{Converged, HistoryEntry, Ledger, Update, state_file};
-use crate::model::{Grant, Mode, Privileges, Role, Setting, Severity, Standing};
+use crate::ledger::{Converged, Ledger, Update, state_file};
+use crate::plan::Change;
 use crate::plan::replay::compare;
-use crate::plan::{Change, Plan};
 use crate::postgres::apply::{self, Failed, Verifiers};
-use crate::postgres::explain::{Attempt, ServerError};
-use crate::postgres::removal::{self, Removals};
+use crate::postgres::explain::ServerError;
+use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
-use crate::resolve::{Kind, Origin, Record, Records};
+use crate::resolve::Kind;
 use crate::sql::quote;
 
 /// How an attempt ended.
@@ -84,7 +84,7 @@ impl Reconciler {
         Ok(())
     }
 
-    fn attempt<T>(
+    pub(super) fn attempt<T>(
         &self,
         result: Result<T, tokio_postgres::Error>,
         planned: &Planned,
@@ -335,138 +335,6 @@ impl Reconciler {
         self.attempt(fingerprint, planned, "compare the catalog's fingerprint")
     }
 
-    /// Ends sessions, hands over in every database, and drops; what is dropped leaves the ledger in
-    /// the same transaction.
-    async fn finish_removals(
-        &self,
-        client: &Client,
-        planned: &Planned,
-        mut removals: Removals,
-        ledger: &mut Ledger,
-    ) -> Result<(Vec<Failed>, usize), CycleError> {
-        let catalog = &planned.observation.catalog;
-        let (mut errors, mut sessions) = (BTreeMap::new(), 0);
-        for (role, oid) in removals.keys().filter_map(|role| Some((role, *catalog.oids.get(role)?))) {
-            match removal::end_sessions(client, &[oid]).await {
-                Ok(ended) => sessions += ended,
-                Err(error) if error.as_db_error().is_some() => {
-                    let attempt = Attempt {
-                        action: "end its sessions",
-                        role: Some(role),
-                        server_version: catalog.server.version,
-                    };
-                    errors.insert(role.clone(), ServerError::new(&error, &attempt));
-                }
-                Err(error) => return self.attempt(Err(error), planned, "end the sessions of roles that go"),
-            }
-        }
-        removals.retain(|role, _| !errors.contains_key(role));
-
-        // Asked again: until they were locked out, the roles could still make objects.
-        let receivers = removals.keys().map(|name| (name.clone(), self.settings.reassign_owned_to.clone())).collect();
-        let dependencies = snapshot::removals(client, catalog, &receivers).await;
-        let dependencies = self.attempt(dependencies, planned, "ask what depends on roles that go")?;
-        let target = &self.settings.target;
-        errors.extend(removal::hand_over(target, &removals, &dependencies, catalog.server.version).await);
-        removals.retain(|role, _| !errors.contains_key(role));
-
-        // The drop of a role locks it, and its record in the ledger goes in the same transaction.
-        let room = self.room_for_locks(client, planned).await?.max(1);
-        let mut left = removals;
-        while !left.is_empty() {
-            let after = left.keys().nth(room).cloned();
-            let later = after.map(|first| left.split_off(&first)).unwrap_or_default();
-            let removals = std::mem::replace(&mut left, later);
-            self.attempt(apply::begin(client).await, planned, "begin the transaction that drops roles")?;
-            let dropped = removal::drop_roles(client, &removals, catalog.server.version).await;
-            let dropped = match dropped {
-                Ok(failed) => {
-                    errors.extend(failed);
-                    self.record_removals(client, planned, &removals, &errors, ledger).await
-                }
-                Err(error) => self.attempt(Err(error), planned, "drop roles"),
-            };
-            match dropped {
-                Ok(update) => ledger.settle(client, &update).await?,
-                Err(error) => {
-                    apply::roll_back(client).await;
-                    return Err(error);
-                }
-            }
-        }
-        let failed =
-            errors.into_iter().map(|(role, error)| Failed { steps: steps_of(planned, &role), role, error }).collect();
-        Ok((failed, sessions))
-    }
-
-    async fn record_removals(
-        &self,
-        client: &Client,
-        planned: &Planned,
-        removals: &Removals,
-        errors: &BTreeMap<String, ServerError>,
-        ledger: &mut Ledger,
-    ) -> Result<Update, CycleError> {
-        // Not taken for converged: DROP OWNED may have taken more along than the role's own (what it
-        // had granted to others), and time has passed. The next cycle looks at everything.
-        let update = Update {
-            removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
-            claim: self.own_claim(),
-            ..Update::default()
-        };
-        ledger.write(client, &update).await?;
-        self.attempt(apply::commit(client).await, planned, "commit")?;
-        Ok(update)
-    }
-
-    /// What the ledger is to say if everything goes well.
-    fn update(&self, planned: &Planned) -> Update {
-        let observation = &planned.observation;
-        let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
-        let created: BTreeSet<&str> = planned
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.change {
-                Change::CreateRole(role) => Some(role.name.as_str()),
-                _ => None,
-            })
-            .collect();
-        let mut upserts = Records::new();
-        for name in &planned.resolved.in_scope {
-            let Some(desired) = planned.resolved.desired.get(name) else { continue };
-            let known = observation.state.records.get(name);
-            let origin = match known {
-                _ if created.contains(name.as_str()) => Origin::Created,
-                Some(record) => record.origin,
-                None => Origin::Adopted,
-            };
-            let record = Record {
-                oid: observation.catalog.oids.get(name).copied(),
-                kind: kind_of(desired),
-                origin,
-                secret_version: secret_version(desired),
-                row_version: observation.catalog.row_versions.get(name).cloned(),
-                applied: Some(as_applied(desired, planned.resolved.settings.get(name))),
-            };
-            if touched.contains(name.as_str()) || known != Some(&record) {
-                upserts.insert(name.clone(), record);
-            }
-        }
-        let removed =
-            planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
-        let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
-        Update { upserts, removed, history, converged: None, claim: self.own_claim() }
-    }
-
-    /// Whether there is anything to write although there is nothing to change.
-    fn is_news(&self, planned: &Planned, update: &Update) -> bool {
-        let observation = &planned.observation;
-        let fingerprint = self.seen(&observation.catalog.fingerprint, observation, &BTreeMap::new());
-        let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
-        !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
-    }
-
     fn write_state_file(&self, report: &Report) -> Result<(), CycleError> {
         let path = &self.settings.state_file;
         let before = state_file::read(path).unwrap_or_else(|error| {
@@ -477,70 +345,6 @@ impl Reconciler {
         state_file::write(path, &report.state_file(&before))?;
         Ok(())
     }
-}
-
-/// No finding that somebody should see again in the next cycle.
-fn is_clean(planned: &Planned) -> bool {
-    planned.findings.iter().all(|finding| finding.severity < Severity::Warning)
-}
-
-/// The role as the ledger keeps it: what PostgreSQL knows, and nothing of where it was declared. Of its settings
-/// only those that were: the others are nobody's business, also when these are declared no more.
-fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
-    let mut memberships = role.memberships.clone();
-    for edge in &mut memberships {
-        edge.grantor = None;
-        edge.until = None;
-    }
-    memberships.sort();
-    memberships.dedup();
-    Role {
-        // Declared or only named: how much of it the spec spoke for is of no interest afterwards.
-        mode: if role.mode == Mode::Present { Mode::Present } else { Mode::Authoritative },
-        standing: Standing::Managed,
-        memberships,
-        settings: settings.cloned().unwrap_or_default(),
-        credential: None,
-        labels: BTreeMap::new(),
-        path: String::new(),
-        ..role.clone()
-    }
-}
-
-/// What the ledger may say before grants inside of databases are made. It must not forget where a role may come to
-/// hold something, whatever happens from here on; of what, it says what was there.
-fn without_what_is_to_come(update: &Update, planned: &Planned) -> Update {
-    let mut update = update.clone();
-    let given = planned.plan.steps.iter().filter(|step| matches!(step.change, Change::GrantPrivilege { .. }));
-    let roles: BTreeSet<&str> =
-        given.filter(|step| step.change.database().is_some()).filter_map(|step| step.change.role()).collect();
-    for role in roles {
-        let Some(applied) = update.upserts.get_mut(role).and_then(|record| record.applied.as_mut()) else { continue };
-        let known = planned.observation.state.records.get(role).and_then(|record| record.applied.as_ref());
-        let known: Vec<Grant> = known.into_iter().flat_map(|known| inside(&known.grants)).cloned().collect();
-        let is_new = |grant: &Grant| !known.iter().any(|it| it.database == grant.database && it.on == grant.on);
-        let to_come: Vec<Grant> =
-            inside(&applied.grants).filter(|grant| is_new(grant)).cloned().map(place_of).collect();
-        applied.grants.retain(|grant| grant.database.is_none());
-        applied.grants.extend(known.into_iter().chain(to_come));
-        applied.grants.sort();
-    }
-    update
-}
-
-fn inside(grants: &[Grant]) -> impl Iterator<Item = &Grant> {
-    grants.iter().filter(|grant| grant.database.is_some())
-}
-
-/// Where something may be held, without saying that it is.
-fn place_of(grant: Grant) -> Grant {
-    Grant { privileges: Privileges::empty(), grantable: Privileges::empty(), ..grant }
-}
-
-/// Of a role that is not as it was meant to be, where to look for what it holds; `None`: nowhere.
-fn only_inside(applied: Role) -> Option<Role> {
-    let grants: Vec<Grant> = inside(&applied.grants).cloned().map(place_of).collect();
-    (!grants.is_empty()).then(|| Role { grants, ..Role::new(applied.name, applied.mode, applied.attributes) })
 }
 
 /// Where the steps of some parts stand in the plan, but for those that failed.
@@ -614,38 +418,6 @@ impl Turn<'_> {
 /// Roles that a part has steps for.
 fn roles_of<'a>(part: &'a Part<'_>) -> impl Iterator<Item = &'a str> {
     part.steps().iter().filter_map(|step| step.change.role())
-}
-
-fn plan_positions(planned: &Planned) -> BTreeSet<usize> {
-    (0..planned.plan.steps.len()).collect()
-}
-
-fn steps_of(planned: &Planned, role: &str) -> Vec<usize> {
-    let steps = planned.plan.steps.iter().enumerate();
-    steps.filter(|(_, step)| step.change.role() == Some(role)).map(|(index, _)| index).collect()
-}
-
-/// One line for the history: the steps at these places of the plan. `None` where nothing was changed.
-fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<HistoryEntry> {
-    let done: Vec<_> = positions.iter().filter_map(|position| planned.plan.steps.get(*position)).cloned().collect();
-    if done.is_empty() {
-        return None;
-    }
-    let steps: Vec<serde_json::Value> = done
-        .iter()
-        .map(|step| {
-            json!({
-                "action": step.change.action(),
-                "role": step.change.role(),
-                "cause": step.cause.to_string(),
-                "by": step.by,
-            })
-        })
-        .collect();
-    let done = Plan { steps: done, ..Plan::default() };
-    let counts = done.counts(&planned.plan.users(&planned.observation.catalog));
-    let summary = serde_json::to_value(counts).unwrap_or_default();
-    Some(HistoryEntry { digest: planned.plan.digest.clone(), summary, steps: steps.into() })
 }
 
 /// Managed users and group roles after a cycle, for the metrics.

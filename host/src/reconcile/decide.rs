@@ -133,7 +133,7 @@ impl Reconciler {
         let terms = terms::in_force(&mut spec, observe::now());
         self.ends_at(terms.next);
         findings.extend(terms.findings);
-        let questions = wishes::questions(&spec, &observation.state.records);
+        let questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;

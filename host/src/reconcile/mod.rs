@@ -20,6 +20,8 @@ pub(crate) mod laws;
 pub(crate) mod laws_inside;
 mod observe;
 mod policies;
+mod records;
+mod removals;
 mod report;
 mod strength;
 mod term;

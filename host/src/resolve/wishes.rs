@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Records;
+use super::{Records, is_same};
 use crate::catalog::{Catalog, Objects, Question, is_predefined};
 use crate::model::{Finding, Grant, Object, ObjectKind, Privileges, Role, Severity, Spec};
 
@@ -29,10 +29,10 @@ use crate::model::{Finding, Grant, Object, ObjectKind, Privileges, Role, Severit
 type Extent = (Privileges, Privileges);
 
 /// What to look at, by database: where a role declares something, or did when it was last left.
-pub fn questions(spec: &Spec, records: &Records) -> BTreeMap<String, Question> {
+pub fn questions(spec: &Spec, catalog: &Catalog, records: &Records) -> BTreeMap<String, Question> {
     let mut questions: BTreeMap<String, Question> = BTreeMap::new();
     for role in spec.roles.values() {
-        for grant in grants_of(role, records) {
+        for grant in grants_of(role, catalog, records) {
             let Some(database) = &grant.database else { continue };
             let question = questions.entry(database.clone()).or_default();
             question.roles.insert(role.name.clone());
@@ -42,9 +42,10 @@ pub fn questions(spec: &Spec, records: &Records) -> BTreeMap<String, Question> {
     questions
 }
 
-/// Those it declares, and those it was last left with.
-fn grants_of<'a>(role: &'a Role, records: &'a Records) -> impl Iterator<Item = &'a Grant> {
-    let applied = records.get(&role.name).and_then(|record| record.applied.as_ref());
+/// Those it declares, and those it was last left with, if it is still the same role.
+fn grants_of<'a>(role: &'a Role, catalog: &Catalog, records: &'a Records) -> impl Iterator<Item = &'a Grant> {
+    let record = records.get(&role.name).filter(|record| is_same(&role.name, record, catalog));
+    let applied = record.and_then(|record| record.applied.as_ref());
     role.grants.iter().chain(applied.into_iter().flat_map(|role| &role.grants))
 }
 
@@ -52,7 +53,8 @@ fn grants_of<'a>(role: &'a Role, records: &'a Records) -> impl Iterator<Item = &
 pub fn complete(spec: &mut Spec, catalog: &mut Catalog, records: &Records) -> Vec<Finding> {
     let mut findings = Vec::new();
     for role in spec.roles.values_mut() {
-        let databases: BTreeSet<String> = grants_of(role, records).filter_map(|grant| grant.database.clone()).collect();
+        let databases: BTreeSet<String> =
+            grants_of(role, catalog, records).filter_map(|grant| grant.database.clone()).collect();
         for database in databases {
             let Some(objects) = catalog.objects.get(&database) else {
                 // Who declares something there is skipped, and told so; who did once should hear of it too.

@@ -1,6 +1,6 @@
-//! A transformer. With `member-of` it makes every declared user a member of a role, and with `parameter` it gives each a
-//! setting, as a real one might. The other settings ask for what the host must refuse: another Secret for a user, another standing for a role, or a result that
-//! moves on with every call.
+//! A transformer. With `member-of` it makes every declared user a member of a role, with an end if `until` says so, and
+//! with `parameter` it gives each a setting, as a real one might. The other settings ask for what the host must refuse:
+//! another Secret for a user, another standing for a role, or a result that moves on with every call.
 
 use rolewright_policy::{
     Context, Finding, Info, Membership, Mode, Policy, Setting, Spec, Standing, Transform, Transformed,
@@ -17,6 +17,8 @@ pub struct Transformer;
 pub struct Settings {
     /// Honest: the role that every declared user becomes a member of. It must be declared, or exist on the server.
     pub member_of: Option<String>,
+    /// Honest: when these memberships end, in Unix seconds.
+    pub until: Option<i64>,
     /// Honest, if the parameter is: what every declared user has for a configuration parameter.
     pub parameter: Option<Parameter>,
     /// Dishonest: takes a user's password from another Secret.
@@ -65,7 +67,7 @@ impl Transform for Transformer {
                 && role.name != *group
                 && !role.memberships.iter().any(|edge| edge.role == *group)
             {
-                role.memberships.push(Membership::plain(group.as_str()));
+                role.memberships.push(Membership { until: settings.until, ..Membership::plain(group.as_str()) });
                 role.memberships.sort();
                 let message = format!("{:?} becomes a member of {group:?}", role.name);
                 findings.push(Finding::info("membership-added", &role.path, message));

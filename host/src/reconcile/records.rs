@@ -1,0 +1,158 @@
+//! What the ledger is to say of a plan: the records of roles before and after it, and the line in the history. Writing
+//! it is the business of `act` and `databases`, in the transactions that the words are about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::decide::{kind_of, secret_version};
+use super::{Planned, Reconciler};
+use crate::ledger::{Converged, HistoryEntry, Update};
+use crate::model::{Grant, Mode, Privileges, Role, Setting, Severity, Standing};
+use crate::plan::{Change, Plan};
+use crate::resolve::{Origin, Record, Records};
+
+impl Reconciler {
+    /// What the ledger is to say if everything goes well.
+    pub(super) fn update(&self, planned: &Planned) -> Update {
+        let observation = &planned.observation;
+        let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
+        let created: BTreeSet<&str> = planned
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.change {
+                Change::CreateRole(role) => Some(role.name.as_str()),
+                _ => None,
+            })
+            .collect();
+        let mut upserts = Records::new();
+        for name in &planned.resolved.in_scope {
+            let Some(desired) = planned.resolved.desired.get(name) else { continue };
+            let known = observation.state.records.get(name);
+            let origin = match known {
+                _ if created.contains(name.as_str()) => Origin::Created,
+                Some(record) => record.origin,
+                None => Origin::Adopted,
+            };
+            let record = Record {
+                oid: observation.catalog.oids.get(name).copied(),
+                kind: kind_of(desired),
+                origin,
+                secret_version: secret_version(desired),
+                row_version: observation.catalog.row_versions.get(name).cloned(),
+                applied: Some(as_applied(desired, planned.resolved.settings.get(name))),
+            };
+            if touched.contains(name.as_str()) || known != Some(&record) {
+                upserts.insert(name.clone(), record);
+            }
+        }
+        let removed =
+            planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
+        let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
+        Update { upserts, removed, history, converged: None, claim: self.own_claim() }
+    }
+
+    /// Whether there is anything to write although there is nothing to change.
+    pub(super) fn is_news(&self, planned: &Planned, update: &Update) -> bool {
+        let observation = &planned.observation;
+        let fingerprint = self.seen(&observation.catalog.fingerprint, observation, &BTreeMap::new());
+        let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
+        !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
+    }
+}
+
+/// No finding that somebody should see again in the next cycle.
+pub(super) fn is_clean(planned: &Planned) -> bool {
+    planned.findings.iter().all(|finding| finding.severity < Severity::Warning)
+}
+
+/// The role as the ledger keeps it: what PostgreSQL knows, and nothing of where it was declared. Of its settings
+/// only those that were: the others are nobody's business, also when these are declared no more.
+fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
+    let mut memberships = role.memberships.clone();
+    for edge in &mut memberships {
+        edge.grantor = None;
+        edge.until = None;
+    }
+    memberships.sort();
+    memberships.dedup();
+    Role {
+        // Declared or only named: how much of it the spec spoke for is of no interest afterwards.
+        mode: if role.mode == Mode::Present { Mode::Present } else { Mode::Authoritative },
+        standing: Standing::Managed,
+        memberships,
+        settings: settings.cloned().unwrap_or_default(),
+        credential: None,
+        labels: BTreeMap::new(),
+        path: String::new(),
+        ..role.clone()
+    }
+}
+
+/// What the ledger may say before all is done inside of databases. It must not forget where a role holds something, or
+/// may come to, whatever happens from here on; of what, it says what was there.
+pub(super) fn without_what_is_to_come(update: &Update, planned: &Planned) -> Update {
+    let mut update = update.clone();
+    let inside_of_one = planned.plan.steps.iter().filter(|step| step.change.database().is_some());
+    let roles: BTreeSet<&str> = inside_of_one.filter_map(|step| step.change.role()).collect();
+    for role in roles {
+        let Some(applied) = update.upserts.get_mut(role).and_then(|record| record.applied.as_mut()) else { continue };
+        let known = planned.observation.state.records.get(role).and_then(|record| record.applied.as_ref());
+        let known: Vec<Grant> = known.into_iter().flat_map(|known| inside(&known.grants)).cloned().collect();
+        let is_new = |grant: &Grant| !known.iter().any(|it| it.database == grant.database && it.on == grant.on);
+        let to_come: Vec<Grant> =
+            inside(&applied.grants).filter(|grant| is_new(grant)).cloned().map(place_of).collect();
+        applied.grants.retain(|grant| grant.database.is_none());
+        applied.grants.extend(known.into_iter().chain(to_come));
+        applied.grants.sort();
+    }
+    update
+}
+
+fn inside(grants: &[Grant]) -> impl Iterator<Item = &Grant> {
+    grants.iter().filter(|grant| grant.database.is_some())
+}
+
+/// Where something may be held, without saying that it is.
+fn place_of(grant: Grant) -> Grant {
+    Grant { privileges: Privileges::empty(), grantable: Privileges::empty(), ..grant }
+}
+
+/// Of a role that is not as it was meant to be, where to look for what it holds; `None`: nowhere.
+pub(super) fn only_inside(applied: Role) -> Option<Role> {
+    let grants: Vec<Grant> = inside(&applied.grants).cloned().map(place_of).collect();
+    (!grants.is_empty()).then(|| Role { grants, ..Role::new(applied.name, applied.mode, applied.attributes) })
+}
+
+/// One line for the history: the steps at these places of the plan. `None` where nothing was changed.
+pub(super) fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<HistoryEntry> {
+    let done: Vec<_> = positions.iter().filter_map(|position| planned.plan.steps.get(*position)).cloned().collect();
+    if done.is_empty() {
+        return None;
+    }
+    let steps: Vec<serde_json::Value> = done
+        .iter()
+        .map(|step| {
+            json!({
+                "action": step.change.action(),
+                "role": step.change.role(),
+                "cause": step.cause.to_string(),
+                "by": step.by,
+            })
+        })
+        .collect();
+    let done = Plan { steps: done, ..Plan::default() };
+    let counts = done.counts(&planned.plan.users(&planned.observation.catalog));
+    let summary = serde_json::to_value(counts).unwrap_or_default();
+    Some(HistoryEntry { digest: planned.plan.digest.clone(), summary, steps: steps.into() })
+}
+
+fn plan_positions(planned: &Planned) -> BTreeSet<usize> {
+    (0..planned.plan.steps.len()).collect()
+}
+
+pub(super) fn steps_of(planned: &Planned, role: &str) -> Vec<usize> {
+    let steps = planned.plan.steps.iter().enumerate();
+    steps.filter(|(_, step)| step.change.role() == Some(role)).map(|(index, _)| index).collect()
+}

@@ -1,0 +1,136 @@
+//! Roles that are left as they are this time, since something that they need is missing: each with a finding.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::{Catalog, is_predefined};
+use crate::model::{
+    Attributes, Finding, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
+};
+
+/// Users that cannot be made as declared, and those that would be members of one of them.
+pub(super) fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTreeSet<String> {
+    let mut skipped = BTreeSet::new();
+    for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
+        let before = findings.len();
+        if let Some(credential) = &role.credential
+            && credential.state != SecretState::Present
+        {
+            findings.push(no_password(role));
+        }
+        let granted = role.grants.iter().filter_map(|grant| match &grant.on {
+            Object::Database(name) => Some(name),
+            _ => grant.database.as_ref(),
+        });
+        let named: BTreeSet<_> = granted.chain(role.settings.iter().filter_map(|it| it.database.as_ref())).collect();
+        for database in named.into_iter().filter(|name| !catalog.databases.contains_key(*name)) {
+            let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "database-missing", &role.path, message)
+                    .help("create the database first, or correct its name; names are case-sensitive"),
+            );
+        }
+        let inside = role.grants.iter().filter_map(|grant| grant.database.as_ref()).collect::<BTreeSet<_>>();
+        for (database, why) in inside.into_iter().filter_map(|name| catalog.closed.get_key_value(name)) {
+            let message =
+                format!("{:?} is left as it is: database {database:?} cannot be looked into: {why}", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "database-closed", &role.path, message)
+                    .help("let the controller connect to it, or take its grants in that database out of users.yaml"),
+            );
+        }
+        let maintains = |grant: &Grant| (grant.privileges | grant.grantable).contains(Privileges::MAINTAIN);
+        if catalog.server.version < 170_000 && role.grants.iter().any(maintains) {
+            let version = catalog.server.version / 10_000;
+            let message =
+                format!("{:?} is left as it is: PostgreSQL {version} does not know the privilege MAINTAIN", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "privilege-unknown", &role.path, message)
+                    .help("leave MAINTAIN out, or move to PostgreSQL 17 or later"),
+            );
+        }
+        for edge in &role.memberships {
+            if is_predefined(&edge.role) && !catalog.roles.contains_key(&edge.role) {
+                let message = format!(
+                    "{:?} is left as it is: this server, PostgreSQL {}, has no predefined role {:?}",
+                    role.name,
+                    catalog.server.version / 10_000,
+                    edge.role
+                );
+                findings.push(
+                    Finding::new(Severity::Error, "role-missing", &role.path, message)
+                        .help("take it out of `roles`, or move to a PostgreSQL version that has it"),
+                );
+            }
+        }
+        if !catalog.server.has_membership_options() {
+            findings.extend(role.memberships.iter().filter_map(|edge| unknown_options(role, edge, catalog)));
+        }
+        if findings.len() > before {
+            skipped.insert(role.name.clone());
+        }
+    }
+    // Who needs a role that will not be there cannot be made either.
+    loop {
+        let mut more = Vec::new();
+        for role in spec.roles.values().filter(|role| !skipped.contains(&role.name)) {
+            let missing = role
+                .memberships
+                .iter()
+                .find(|edge| skipped.contains(&edge.role) && !catalog.roles.contains_key(&edge.role));
+            if let Some(edge) = missing {
+                let message = format!(
+                    "{:?} is left as it is: it is to be a member of {:?}, which cannot be created",
+                    role.name, edge.role
+                );
+                findings.push(Finding::new(Severity::Error, "role-missing", &role.path, message));
+                more.push(role.name.clone());
+            }
+        }
+        if more.is_empty() {
+            return skipped;
+        }
+        skipped.extend(more);
+    }
+}
+
+/// Before PostgreSQL 16, whether a member inherits is its own INHERIT for all its roles, and whoever is a
+/// member may SET ROLE.
+fn unknown_options(role: &Role, edge: &Membership, catalog: &Catalog) -> Option<Finding> {
+    let asks = if !edge.set {
+        "no SET"
+    } else if edge.inherit && !role.attributes.contains(Attributes::INHERIT) {
+        "INHERIT, which the member itself has not"
+    } else if !edge.inherit && role.attributes.contains(Attributes::INHERIT) {
+        "no INHERIT, which the member itself has"
+    } else {
+        return None;
+    };
+    let (name, version) = (&role.name, catalog.server.version / 10_000);
+    let message = format!(
+        "{name:?} is left as it is: its membership in {:?} asks for {asks}; PostgreSQL {version} has no such option",
+        edge.role
+    );
+    Some(
+        Finding::new(Severity::Error, "membership-options", &role.path, message)
+            .help("leave `inherit` and `set` out of the membership, or move to PostgreSQL 16 or later"),
+    )
+}
+
+fn no_password(role: &Role) -> Finding {
+    let (secret, key, state) = match &role.credential {
+        Some(credential) => (credential.secret.as_str(), credential.key.as_str(), credential.state),
+        None => ("", "", SecretState::Missing),
+    };
+    let (code, what) = match state {
+        SecretState::Missing | SecretState::Present => {
+            ("secret-missing", "there is no such Secret, or no such key in it")
+        }
+        SecretState::Empty => ("secret-empty", "it is empty"),
+        SecretState::Unreadable => ("secret-unreadable", "it cannot be read as a password"),
+    };
+    let message = format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
+    Finding::new(Severity::Error, code, &role.path, message).help(
+        "create the Secret, name another with `secret: {name: …, key: …}`, or declare `password: none` for a \
+         login without one",
+    )
+}
