@@ -9,6 +9,7 @@
 //! 5. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
 //!    that it is held until approved.
 
+mod databases;
 pub mod parts;
 pub mod settings;
 
@@ -18,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, Limit, Privileges, Role, Standing};
+use crate::model::{Attributes, Expiry, Grant, Limit, PUBLIC, Privileges, Role, Standing};
 use crate::plan::replay::{self, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
@@ -150,7 +151,8 @@ pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
     let parts = |role: &Role| 4 + role.memberships.len() + role.grants.len() + role.settings.len();
     let wanted: usize = resolved.desired.values().map(parts).sum();
     let found: usize = catalog.roles.values().map(parts).sum();
-    1_000 + 2 * (wanted + found)
+    let schemas: usize = resolved.databases.values().map(|database| 2 + database.schemas.len()).sum();
+    1_000 + 2 * (wanted + found + schemas)
 }
 
 /// Judges a plan made by the module `by`.
@@ -181,6 +183,7 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
                 });
             }
             untouched(catalog, &outcome.roles, resolved, &mut violations);
+            databases::differences(&plan.steps, &resolved.databases, catalog, &mut violations);
         }
     }
     if !violations.is_empty() {
@@ -221,6 +224,10 @@ fn scope(
         violations
             .push(Violation { rule, message: format!("step {} ({}): {message}", index + 1, step.change.action()) });
     };
+    if matches!(step.change, Change::CreateDatabase(_) | Change::AlterDatabase(_)) {
+        databases::check(&step.change, &resolved.databases, catalog, violate);
+        return;
+    }
     let Some(role) = step.change.role() else {
         violate("unsupported", "this version of Rolewright does not carry it out".into());
         return;
@@ -474,13 +481,15 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
     let mut going: BTreeSet<&str> = BTreeSet::new();
     let mut emptied: BTreeSet<&str> = BTreeSet::new();
     for step in &plan.steps {
-        let Some(name) = step.change.role() else { continue };
+        // What PUBLIC loses, the spec says in so many words.
+        let Some(name) = step.change.role().filter(|name| *name != PUBLIC) else { continue };
         if matches!(step.change, Change::DropRole { .. }) && resolved.removable_groups.contains(name) {
             going.insert(name);
         }
         let Some(found) = catalog.roles.get(name) else { continue };
         if matches!(step.change, Change::RevokePrivilege { .. })
             && resolved.desired.get(name).is_some_and(|wanted| holds_inside(found) && !holds_inside(wanted))
+            && !databases::owns_by_now(name, resolved)
         {
             emptied.insert(name);
         }
@@ -498,6 +507,7 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
             Change::RevokePrivilege { .. } => {
                 found.databases().next().is_some()
                     && resolved.desired.get(name).is_some_and(|wanted| wanted.databases().next().is_none())
+                    && !databases::owns_by_now(name, resolved)
             }
             Change::RevokeRole { .. } => resolved.desired.get(name).is_some_and(|wanted| wanted.memberships.is_empty()),
             _ => false,

@@ -341,6 +341,9 @@ pub struct Database {
     pub path: String,
 }
 
+/// The grantee that stands for everybody. PostgreSQL lets no role have this name, so among roles it means nobody else.
+pub const PUBLIC: &str = "public";
+
 /// What users.yaml declares, group roles that are only named included. Keys are names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Spec {
@@ -352,6 +355,9 @@ pub struct Spec {
     pub scripts: Vec<String>,
     /// Roles of which users.yaml says what settings they have, be it none. The host's own: no policy sees it.
     pub exact_settings: BTreeSet<String>,
+    /// What PUBLIC holds on those databases and schemas that say so, be it nothing; one entry for each of them. The
+    /// host's own until a plan is made: then PUBLIC is a role like the others.
+    pub public: Vec<Grant>,
 }
 
 /// How much a finding matters.

@@ -10,6 +10,7 @@
 //!
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
+pub mod databases;
 mod leavers;
 mod settings;
 mod skipped;
@@ -19,7 +20,9 @@ pub mod wishes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Finding, Grant, Limit, Mode, Object, Role, Setting, Severity, Spec, Standing};
+use crate::model::{
+    Attributes, Database, Expiry, Finding, Grant, Limit, Mode, Object, PUBLIC, Role, Setting, Severity, Spec, Standing,
+};
 
 /// So many grantees of one database are worth a word.
 const CROWD: usize = 1_000;
@@ -76,6 +79,8 @@ pub struct Resolved {
     /// Every role that the spec speaks of, complete. One that is not ours to change is here as it
     /// was found.
     pub desired: BTreeMap<String, Role>,
+    /// Every database that is declared, with its declared schemas; what is `None` there stays as it is.
+    pub databases: BTreeMap<String, Database>,
     /// Roles that a plan may create or change.
     pub in_scope: BTreeSet<String>,
     /// Roles that a plan must remove: recorded, there, and no longer declared.
@@ -128,7 +133,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
         let mut role = match declared.mode {
             Mode::Authoritative => {
-                if found.is_some() && recorded.is_none() {
+                if found.is_some() && recorded.is_none() && name != PUBLIC {
                     resolved.findings.push(adopted(declared));
                 }
                 authoritative(declared, found, catalog, in_sync)
@@ -150,6 +155,10 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.in_scope.insert(name.clone());
         resolved.desired.insert(name.clone(), role);
     }
+    let will_be = |owner: &str| catalog.roles.contains_key(owner) || resolved.desired.contains_key(owner);
+    let mut findings = Vec::new();
+    resolved.databases = databases::desired(spec, catalog, will_be, &mut findings);
+    resolved.findings.extend(findings);
     crowded(&mut resolved);
     leavers::leave(spec, catalog, records, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
@@ -171,9 +180,6 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
             let words: Vec<&str> = (grant.privileges | grant.grantable).keywords().collect();
             refuse(&role.path, &format!("{} on {}", words.join(", "), grant.on.in_words()));
         }
-    }
-    for database in spec.databases.values() {
-        refuse(&database.path, "databases");
     }
     if !spec.scripts.is_empty() {
         refuse("", "scripts");
@@ -245,9 +251,7 @@ fn group(found: &Role, kind: Kind) -> Role {
 
 fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
     match object {
-        Object::Database(name) => {
-            catalog.databases.get(name).is_some_and(|database| database.owner.as_deref() == Some(role))
-        }
+        Object::Database(name) => catalog.owner_of(name) == Some(role),
         _ => false,
     }
 }

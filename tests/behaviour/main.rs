@@ -7,6 +7,7 @@ mod broken_input;
 mod commands;
 mod crash;
 mod database_away;
+mod databases;
 mod deletions_budget;
 mod drift;
 mod dry_run;

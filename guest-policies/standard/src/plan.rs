@@ -1,5 +1,5 @@
-//! The difference between the roles as desired and as found, as steps. Only what differs becomes a step, so a server
-//! that is as desired needs none. Databases and scripts are not planned: no spec can declare them yet.
+//! The difference between roles and databases as desired and as found, as steps. Only what differs becomes a step, so a
+//! server that is as desired needs none. Scripts are not planned: no spec can declare them yet.
 //!
 //! Both sides are walked at once, in the order of their names. A role that needs nothing costs two comparisons of lists,
 //! and maps are only made for the few that differ.
@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use rolewright_policy::{
-    Attributes, Catalog, Change, Edge, Grant, Membership, Object, Privileges, Removal, Role, RoleGrant, RolePatch,
-    RoleSetting, SecretState, Setting, Spec, Standing, Step,
+    Attributes, Catalog, Change, Database, Edge, Grant, Membership, Object, Privileges, Removal, Role, RoleGrant,
+    RolePatch, RoleSetting, Schema, SecretState, Setting, Spec, Standing, Step,
 };
 
 /// From this version on, the server keeps INHERIT and SET for each membership, and one edge for each grantor.
@@ -18,6 +18,7 @@ const MEMBERSHIP_OPTIONS: u32 = 160_000;
 pub fn plan_steps(desired: Spec, actual: Catalog, server_version: u32) -> Vec<Step> {
     let options = server_version >= MEMBERSHIP_OPTIONS;
     let mut steps = Vec::new();
+    databases(&mut steps, desired.databases, actual.databases);
     let mut found = by_name(actual.roles).into_iter().peekable();
     let gone = |steps: &mut Vec<Step>, role: Role| {
         if role.standing == Standing::Managed {
@@ -50,6 +51,37 @@ fn by_name(mut roles: Vec<Role>) -> Vec<Role> {
         roles.sort_by(|a, b| a.name.cmp(&b.name));
     }
     roles
+}
+
+/// Databases and schemas that are declared; what is declared no more stays, since nothing here drops what people keep
+/// their data in.
+fn databases(steps: &mut Vec<Step>, desired: Vec<Database>, actual: Vec<Database>) {
+    let found: BTreeMap<&str, &Database> = actual.iter().map(|database| (database.name.as_str(), database)).collect();
+    for wanted in desired {
+        let path = wanted.path.clone();
+        let Some(found) = found.get(wanted.name.as_str()) else {
+            steps.push(Step::new(Change::CreateDatabase(wanted), "declared, absent from the server", path));
+            continue;
+        };
+        let differs = |schema: &Schema| {
+            let there = found.schemas.iter().find(|there| there.name == schema.name);
+            there.is_none_or(|there| schema.owner.is_some() && schema.owner != there.owner)
+        };
+        let patch = Database {
+            owner: wanted.owner.filter(|owner| found.owner.as_ref() != Some(owner)),
+            connection_limit: wanted.connection_limit.filter(|limit| found.connection_limit != Some(*limit)),
+            comment: wanted.comment.filter(|text| found.comment.as_deref().unwrap_or("") != text.as_str()),
+            schemas: wanted.schemas.into_iter().filter(differs).collect(),
+            ..wanted
+        };
+        let changes = patch.owner.is_some()
+            || patch.connection_limit.is_some()
+            || patch.comment.is_some()
+            || !patch.schemas.is_empty();
+        if changes {
+            steps.push(Step::new(Change::AlterDatabase(patch), "not as declared", path));
+        }
+    }
 }
 
 /// The role with everything that belongs to it. Its grants and settings are steps of their own.

@@ -23,6 +23,14 @@ pub struct Catalog {
     /// Database privileges granted by somebody other than the owner: REVOKE must run as them.
     /// Keyed by grantee and database.
     pub foreign_grantors: BTreeMap<(String, String), BTreeMap<String, Privileges>>,
+    /// What PUBLIC holds, by database.
+    pub public: BTreeMap<String, Privileges>,
+    /// Databases that are declared and not there yet: what lies in them is what a new one holds.
+    pub absent: BTreeSet<String>,
+    /// Owners that are declared, and will be there before anything inside of a database is done.
+    pub foreseen: BTreeSet<String>,
+    /// Who is to own a database by the time that privileges on it are granted, where that is declared.
+    pub future_owners: BTreeMap<String, String>,
     /// What lies in the databases that the spec grants something in; the others are not looked into.
     pub objects: BTreeMap<String, Objects>,
     /// Databases that could not be looked into, and why.
@@ -97,12 +105,28 @@ impl Catalog {
         }
     }
 
+    /// Whether there is such a role, or will be before anything inside of a database is done.
+    pub fn will_have(&self, role: &str) -> bool {
+        self.roles.contains_key(role) || self.foreseen.contains(role)
+    }
+
+    /// Whether there is such a database, or will be.
+    pub fn has_database(&self, name: &str) -> bool {
+        self.databases.contains_key(name) || self.absent.contains(name)
+    }
+
+    /// Who owns a database, or will by the time that privileges on it are granted.
+    pub fn owner_of(&self, database: &str) -> Option<&str> {
+        let declared = self.future_owners.get(database).map(String::as_str);
+        declared.or_else(|| self.databases.get(database)?.owner.as_deref())
+    }
+
     /// Whether what a grant is on was found in its database: what else a name may hold never becomes SQL.
     pub fn knows(&self, role: Option<&str>, grant: &Grant) -> bool {
         match (&grant.database, &grant.on) {
             (None, Object::Database(_)) => true,
             (Some(database), on) => self.objects.get(database).is_some_and(|objects| {
-                objects.knows(role, on) && on.future_owner().is_none_or(|owner| self.roles.contains_key(owner))
+                objects.knows(role, on) && on.future_owner().is_none_or(|owner| self.will_have(owner))
             }),
             _ => false,
         }

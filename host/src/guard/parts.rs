@@ -64,25 +64,51 @@ impl GuardedPlan {
         self.on_the_server().fitting(catalog, room)
     }
 
-    /// The plan as one part, but for what runs inside of databases.
+    /// The databases that it makes: the one thing that no transaction can hold.
+    pub fn creations(&self) -> Part<'static> {
+        self.picked(|change| matches!(change, Change::CreateDatabase(_)))
+    }
+
+    /// The plan as one part, but for what runs inside of databases, and what makes them.
     pub fn on_the_server(&self) -> Part<'_> {
         let steps = &self.plan().steps;
-        if steps.iter().all(|step| step.change.database().is_none()) {
+        let is_here = |change: &Change| change.database().is_none() && !matches!(change, Change::CreateDatabase(_));
+        if steps.iter().all(|step| is_here(&step.change)) {
             return Part { steps: Cow::Borrowed(steps), positions: None, units: None };
         }
-        self.picked(|change| change.database().is_none())
+        self.picked(is_here)
+    }
+
+    /// What can be tried without leaving anything behind: not what needs a database that is yet to be made.
+    pub fn on_the_server_today(&self) -> Part<'static> {
+        let new: BTreeSet<&str> = self.plan().databases_created().collect();
+        self.picked(|change| {
+            let named = match change {
+                Change::CreateDatabase(database) | Change::AlterDatabase(database) => Some(database.name.as_str()),
+                Change::GrantPrivilege { grant, .. } | Change::RevokePrivilege { grant, .. } => match &grant.on {
+                    Object::Database(name) => Some(name.as_str()),
+                    _ => None,
+                },
+                Change::SetSetting { setting, .. } | Change::ResetSetting { setting, .. } => {
+                    setting.database.as_deref()
+                }
+                _ => None,
+            };
+            change.database().is_none() && named.is_none_or(|name| !new.contains(name))
+        })
     }
 
     /// What runs inside of databases, by their names.
     pub fn inside(&self) -> BTreeMap<&str, Inside> {
         let databases: BTreeSet<&str> = self.plan().steps.iter().filter_map(|step| step.change.database()).collect();
-        let inside = |database| Inside {
-            taken: self.picked(|change| {
-                change.database() == Some(database) && matches!(change, Change::RevokePrivilege { .. })
-            }),
-            given: self.picked(|change| {
-                change.database() == Some(database) && !matches!(change, Change::RevokePrivilege { .. })
-            }),
+        let new: BTreeSet<&str> = self.plan().databases_created().collect();
+        let inside = |database| {
+            // Before a database is there, nothing can be taken away in it.
+            let takes = |change: &Change| matches!(change, Change::RevokePrivilege { .. }) && !new.contains(database);
+            Inside {
+                taken: self.picked(|change| change.database() == Some(database) && takes(change)),
+                given: self.picked(|change| change.database() == Some(database) && !takes(change)),
+            }
         };
         databases.into_iter().map(|database| (database, inside(database))).collect()
     }
@@ -91,7 +117,14 @@ impl GuardedPlan {
     /// make them to rehearse it.
     pub fn creations_for(&self, database: &str) -> Part<'static> {
         let there = self.plan().steps.iter().filter(|step| step.change.database() == Some(database));
-        let roles: BTreeSet<&str> = there.filter_map(|step| step.change.role()).collect();
+        let named = there.flat_map(|step| match &step.change {
+            Change::AlterDatabase(database) => database.schemas.iter().filter_map(|it| it.owner.as_deref()).collect(),
+            Change::GrantPrivilege { role, grant } => {
+                role.as_deref().into_iter().chain(grant.on.future_owner()).collect()
+            }
+            change => Vec::from_iter(change.role()),
+        });
+        let roles: BTreeSet<&str> = named.collect();
         let mut part =
             self.picked(|change| matches!(change, Change::CreateRole(role) if roles.contains(role.name.as_str())));
         for step in part.steps.to_mut() {
@@ -193,7 +226,9 @@ fn units<'a>(steps: impl Iterator<Item = (usize, &'a Step)>, catalog: &'a Catalo
     let mut units: Vec<(u8, Unit)> = Vec::new();
     for (index, step) in steps {
         let role = step.change.role().unwrap_or("");
-        let stages = if !with_members.contains(role) {
+        let stages = if matches!(step.change, Change::AlterDatabase(_)) {
+            vec![(2, step.clone())]
+        } else if !with_members.contains(role) {
             vec![(3, step.clone())]
         } else if !catalog.roles.contains_key(role) {
             vec![(2, step.clone())]
@@ -216,15 +251,19 @@ fn units<'a>(steps: impl Iterator<Item = (usize, &'a Step)>, catalog: &'a Catalo
     units.into_iter().map(|(_, unit)| unit).collect()
 }
 
-/// Roles that have members, before the plan or after it.
+/// Roles that have members, before the plan or after it, and those that a database will belong to.
 fn with_members<'a>(steps: &[(usize, &'a Step)], catalog: &'a Catalog) -> BTreeSet<&'a str> {
     let found = catalog.roles.values().flat_map(|role| &role.memberships);
+    let owners = steps.iter().filter_map(|(_, step)| match &step.change {
+        Change::AlterDatabase(database) => database.owner.as_deref(),
+        _ => None,
+    });
     let made = steps.iter().flat_map(|(_, step)| match &step.change {
         Change::CreateRole(role) => role.memberships.as_slice(),
         Change::GrantRole { membership, .. } => std::slice::from_ref(membership),
         _ => &[],
     });
-    found.chain(made).map(|edge: &Membership| edge.role.as_str()).collect()
+    found.chain(made).map(|edge: &Membership| edge.role.as_str()).chain(owners).collect()
 }
 
 /// A step for a role that is there and has members: what it takes, and what it gives.

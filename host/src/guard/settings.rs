@@ -52,7 +52,7 @@ pub(super) fn check(
 ) {
     let (Change::SetSetting { role, setting } | Change::ResetSetting { role, setting }) = change else { return };
     let Setting { database, name, value } = setting;
-    if let Some(database) = database.as_ref().filter(|name| !catalog.databases.contains_key(*name)) {
+    if let Some(database) = database.as_ref().filter(|name| !catalog.has_database(name)) {
         violate("unknown-database", format!("there is no database {database:?}"));
     }
     if matches!(change, Change::ResetSetting { .. }) {

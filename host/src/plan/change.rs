@@ -1,9 +1,10 @@
 //! The changes that a plan is made of, as `wit/changes.wit` defines them, and what the host adds
 //! to each: the higher of two risks, the cause, and the name of the module that asked for it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Role, Setting};
+use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Role, Setting};
 
 /// What to switch on, what to switch off, and what to set; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -90,9 +91,9 @@ pub enum Change {
         /// Who receives what it owned; `None`: the configured role.
         reassign_to: Option<String>,
     },
-    /// `CREATE DATABASE`.
+    /// `CREATE DATABASE`. In a plan, by its name alone.
     CreateDatabase(Database),
-    /// `ALTER DATABASE`.
+    /// `ALTER DATABASE`, or CREATE and ALTER SCHEMA in it. In a plan, never both.
     AlterDatabase(Database),
     /// Run the custom script of this name.
     RunScript(String),
@@ -135,10 +136,35 @@ impl Change {
         }
     }
 
+    /// Whom the change succeeds or fails with: the role that it is about, or the database, as it is called in a sentence.
+    pub fn subject(&self) -> Cow<'_, str> {
+        match self {
+            Change::CreateDatabase(database) | Change::AlterDatabase(database) => in_words(&database.name).into(),
+            change => change.role().unwrap_or_default().into(),
+        }
+    }
+
     /// The database that it has to be run in; `None`: any will do.
     pub fn database(&self) -> Option<&str> {
         match self {
             Change::GrantPrivilege { grant, .. } | Change::RevokePrivilege { grant, .. } => grant.database.as_deref(),
+            Change::AlterDatabase(database) if !database.schemas.is_empty() => Some(&database.name),
+            _ => None,
+        }
+    }
+
+    /// The database that it changes as such, or by a schema in it, or by what everybody may there.
+    pub fn own_database(&self) -> Option<&str> {
+        match self {
+            Change::CreateDatabase(database) | Change::AlterDatabase(database) => Some(&database.name),
+            Change::GrantPrivilege { role, grant } | Change::RevokePrivilege { role, grant }
+                if role.as_deref() == Some(PUBLIC) =>
+            {
+                match &grant.on {
+                    Object::Database(name) => Some(name),
+                    _ => grant.database.as_deref(),
+                }
+            }
             _ => None,
         }
     }
@@ -151,6 +177,14 @@ impl Change {
             | Change::GrantPrivilege { .. }
             | Change::SetSetting { .. }
             | Change::CreateDatabase(_) => Risk::Safe,
+            // A schema without an owner to be is made, not changed; a comment matters to people only.
+            Change::AlterDatabase(database)
+                if database.owner.is_none()
+                    && !matches!(database.connection_limit, Some(Limit::AtMost(_)))
+                    && database.schemas.iter().all(|schema| schema.owner.is_none()) =>
+            {
+                Risk::Safe
+            }
             Change::AlterRole(patch) => {
                 let takes_away = !(patch.clear - Attributes::INHERIT).is_empty()
                     || matches!(patch.connection_limit, Some(Limit::AtMost(_)))
@@ -167,6 +201,12 @@ impl Change {
             Change::DropRole { .. } | Change::RunScript(_) => Risk::Destructive,
         }
     }
+}
+
+/// What a database is called among roles that succeed or fail. PostgreSQL takes a role of that name, too; it would be
+/// told the same as the database.
+pub fn in_words(database: &str) -> String {
+    format!("database {database:?}")
 }
 
 /// How bad it is if the step turns out to be a mistake.

@@ -19,7 +19,7 @@ pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step, Touch};
 use serde::Serialize;
 
 use crate::catalog::Catalog;
-use crate::model::Attributes;
+use crate::model::{Attributes, Database, PUBLIC, Schema};
 
 /// What becomes of the belongings of a role that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -61,6 +61,10 @@ pub struct Counts {
     pub roles_updated: usize,
     /// Roles without LOGIN that are dropped.
     pub roles_deleted: usize,
+    /// Databases that are created.
+    pub databases_created: usize,
+    /// Databases that are changed in any way, or a schema in them, or what PUBLIC may there.
+    pub databases_updated: usize,
     /// Steps whose cause is drift.
     pub drift: usize,
 }
@@ -71,6 +75,14 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Names of the databases that it makes.
+    pub fn databases_created(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.change {
+            Change::CreateDatabase(database) => Some(database.name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Counts roles, not steps: a user with three changes is one user updated. `users` names every
     /// role that is a user on either side.
     pub fn counts(&self, users: &BTreeSet<&str>) -> Counts {
@@ -78,11 +90,16 @@ impl Plan {
         let mut created = BTreeSet::new();
         let mut dropped = BTreeSet::new();
         let mut touched = BTreeSet::new();
+        let (mut made, mut altered) = (BTreeSet::new(), BTreeSet::new());
         for step in &self.steps {
             if step.cause == Cause::Drift {
                 counts.drift += 1;
             }
-            let Some(role) = step.change.role() else { continue };
+            match &step.change {
+                Change::CreateDatabase(database) => made.insert(database.name.as_str()),
+                change => change.own_database().is_some_and(|name| altered.insert(name)),
+            };
+            let Some(role) = step.change.role().filter(|role| *role != PUBLIC) else { continue };
             match &step.change {
                 Change::CreateRole(_) => created.insert(role),
                 Change::DropRole { .. } => dropped.insert(role),
@@ -98,6 +115,8 @@ impl Plan {
         for role in touched.difference(&created).filter(|role| !dropped.contains(*role)) {
             if users.contains(role) { counts.users_updated += 1 } else { counts.roles_updated += 1 }
         }
+        counts.databases_created = made.len();
+        counts.databases_updated = altered.difference(&made).count();
         counts
     }
 
@@ -121,6 +140,7 @@ impl Plan {
 pub fn assemble(proposals: Vec<Proposal>, by: &str, cause: impl Fn(&Change) -> Cause) -> Vec<Step> {
     let mut steps: Vec<Step> = proposals
         .into_iter()
+        .flat_map(taken_apart)
         .map(|proposal| Step {
             risk: proposal.risk.max(proposal.change.risk()),
             cause: cause(&proposal.change),
@@ -132,4 +152,41 @@ pub fn assemble(proposals: Vec<Proposal>, by: &str, cause: impl Fn(&Change) -> C
         .collect();
     order::sort(&mut steps);
     steps
+}
+
+/// A database is made in no transaction, what concerns it as a whole is changed in that of the plan, and schemas in one
+/// inside of it: so each of them is a step of its own.
+fn taken_apart(proposal: Proposal) -> Vec<Proposal> {
+    let (Change::CreateDatabase(database) | Change::AlterDatabase(database)) = &proposal.change else {
+        return vec![proposal];
+    };
+    let of = |change: Change, path: &str| Proposal { change, path: path.to_owned(), ..proposal.clone() };
+    let named = || Database {
+        name: database.name.clone(),
+        owner: None,
+        connection_limit: None,
+        comment: None,
+        schemas: Vec::new(),
+        labels: BTreeMap::new(),
+        path: String::new(),
+    };
+    let mut parts = Vec::new();
+    if matches!(proposal.change, Change::CreateDatabase(_)) {
+        parts.push(of(Change::CreateDatabase(named()), &proposal.path));
+    }
+    let whole = Database {
+        owner: database.owner.clone(),
+        connection_limit: database.connection_limit,
+        comment: database.comment.clone(),
+        ..named()
+    };
+    if whole != named() {
+        parts.push(of(Change::AlterDatabase(whole), &proposal.path));
+    }
+    for schema in &database.schemas {
+        let path = schema.path.clone();
+        let alone = Database { schemas: vec![Schema { path: String::new(), ..schema.clone() }], ..named() };
+        parts.push(of(Change::AlterDatabase(alone), if path.is_empty() { &proposal.path } else { &path }));
+    }
+    parts
 }

@@ -6,9 +6,11 @@
 //! 2. renames, attributes, passwords
 //! 3. what is taken away: settings, privileges, memberships. Before what is given, so that an
 //!    edge that changes its options is first removed, then made anew
-//! 4. what is given: memberships, privileges, settings
-//! 5. scripts
-//! 6. drops
+//! 4. owners of databases and schemas, and new schemas: what an owner was granted before is taken away by then, and what
+//!    a former owner is to keep is granted after it
+//! 5. what is given: memberships, privileges, settings
+//! 6. scripts
+//! 7. drops
 
 use std::collections::BTreeMap;
 
@@ -34,10 +36,10 @@ fn key<'a>(step: &'a Step, depth: &BTreeMap<String, i64>) -> Key<'a> {
         Change::ResetSetting { .. } => (5, 0, role),
         Change::RevokePrivilege { .. } => (6, 0, role),
         Change::RevokeRole { .. } => (7, 0, role),
-        Change::GrantRole { .. } => (8, 0, role),
-        Change::GrantPrivilege { .. } => (9, 0, role),
-        Change::SetSetting { .. } => (10, 0, role),
-        Change::AlterDatabase(database) => (11, 0, &database.name),
+        Change::AlterDatabase(database) => (8, 0, &database.name),
+        Change::GrantRole { .. } => (9, 0, role),
+        Change::GrantPrivilege { .. } => (10, 0, role),
+        Change::SetSetting { .. } => (11, 0, role),
         Change::RunScript(name) => (12, 0, name),
         Change::DropRole { name, .. } => (13, 0, name),
     }
@@ -55,6 +57,7 @@ fn tie(change: &Change) -> String {
         Change::SetSetting { setting, .. } | Change::ResetSetting { setting, .. } => {
             format!("{}\0{}", setting.database.as_deref().unwrap_or(""), setting.name)
         }
+        Change::AlterDatabase(database) => database.schemas.iter().map(|schema| schema.name.as_str()).collect(),
         _ => String::new(),
     }
 }

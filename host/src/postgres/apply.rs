@@ -3,6 +3,7 @@
 //!
 //! Removals are only begun here (the role may no longer log in); `removal` finishes them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tokio_postgres::types::Type;
@@ -36,10 +37,10 @@ const LOUD: &str = "SET LOCAL log_statement TO DEFAULT; SET LOCAL log_min_error_
 /// Verifiers by role, made for this plan.
 pub type Verifiers = BTreeMap<String, Verifier>;
 
-/// One role that could not be brought to its desired state.
+/// One role, or one database, that could not be brought to its desired state.
 #[derive(Debug, Clone)]
 pub struct Failed {
-    /// The role.
+    /// The role; of a database, what it is called in a sentence.
     pub role: String,
     /// Positions in the plan of its steps, none of which took effect.
     pub steps: Vec<usize>,
@@ -187,7 +188,14 @@ pub async fn one_by_one(
             Err((error, action)) => {
                 client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
                 let version = renderer.catalog.server.version;
-                let attempt = Attempt { action, role: Some(&role), server_version: version };
+                let is_role =
+                    steps.iter().filter_map(|index| part.steps().get(*index)).any(|it| it.change.role().is_some());
+                let of_database = format!("{action}: {role}");
+                let attempt = if is_role {
+                    Attempt { action, role: Some(&role), server_version: version }
+                } else {
+                    Attempt { action: &of_database, role: None, server_version: version }
+                };
                 let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
                 failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
             }
@@ -199,15 +207,40 @@ pub async fn one_by_one(
     Ok(failed)
 }
 
+/// Makes the databases, each by itself, and tells which could not be made.
+pub async fn make_databases(client: &Client, part: &Part<'_>, renderer: &Renderer<'_>) -> Result<Vec<Failed>, Error> {
+    let mut failed = Vec::new();
+    for (index, step) in part.steps().iter().enumerate() {
+        if !matches!(step.change, Change::CreateDatabase(_)) {
+            continue;
+        }
+        for statement in renderer.change(&step.change) {
+            match client.batch_execute(&statement.text(|_, _| ())).await {
+                Ok(()) => {}
+                Err(error) if error.as_db_error().is_none() => return Err(error),
+                Err(error) => {
+                    let role = step.change.subject().into_owned();
+                    let server_version = renderer.catalog.server.version;
+                    let action = format!("{}: {role}", step.change.action());
+                    let attempt = Attempt { action: &action, role: None, server_version };
+                    let steps = part.position(index).into_iter().collect();
+                    failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
+                }
+            }
+        }
+    }
+    Ok(failed)
+}
+
 /// Roles in the order in which the steps first speak of them, with their steps. Roles are created
 /// before their members, so that order holds for whole roles too.
 fn by_role(steps: &[Step]) -> Vec<(String, Vec<usize>)> {
-    let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
     let mut roles: Vec<(String, Vec<usize>)> = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        let role = step.change.role().unwrap_or("");
-        let position = *positions.entry(role).or_insert_with(|| {
-            roles.push((role.to_owned(), Vec::new()));
+        let subject = step.change.subject();
+        let position = *positions.entry(subject.clone()).or_insert_with(|| {
+            roles.push((subject.into_owned(), Vec::new()));
             roles.len() - 1
         });
         if let Some((_, steps)) = roles.get_mut(position) {

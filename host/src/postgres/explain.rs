@@ -72,6 +72,20 @@ impl ServerError {
         }
     }
 
+    /// For what was to be done in a database that could not be made.
+    pub fn without_database(role: &str, database: &str) -> ServerError {
+        ServerError {
+            attempted: format!("bring {role:?} to its declared state in database {database:?}"),
+            sqlstate: None,
+            message: format!("there is no database {database:?}: it could not be created"),
+            detail: None,
+            hint: None,
+            explanation: format!("what {role:?} is to hold there can only be granted once it exists"),
+            help: "see what is said of that database; the next cycle tries again".to_owned(),
+            transient: false,
+        }
+    }
+
     /// Explains a failure of the PostgreSQL client.
     pub fn new(error: &tokio_postgres::Error, attempt: &Attempt<'_>) -> ServerError {
         let transient = retry::is_transient(error);
@@ -101,7 +115,15 @@ impl ServerError {
         let setting = ["set-setting", "reset-setting"].contains(&attempt.action) && !concurrent;
         let about_setting =
             if setting { explain_setting(answer.code(), answer.message(), attempt.server_version) } else { None };
+        let about_database =
+            (attempt.action.starts_with("create-database") && answer.code().code() == "42501").then(|| {
+                owned(
+                    "the controller's own role may not create databases",
+                    "as a superuser: ALTER ROLE controller CREATEDB; or create it by hand",
+                )
+            });
         let (explanation, help) = about_setting
+            .or(about_database)
             .unwrap_or_else(|| explain(answer.code(), answer.message(), concurrent, attempt.server_version));
         ServerError {
             attempted: scrub(&attempt.to_string()),

@@ -1,6 +1,7 @@
 //! Reads what lies in one database, as far as the spec is about it: flat queries in one transaction,
 //! joined in memory by OID, for the roles and schemas that are asked for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tokio::try_join;
@@ -10,7 +11,7 @@ use tokio_postgres::{Client, Error, Row};
 use super::apply;
 use super::snapshot::rows;
 use crate::catalog::{Catalog, Objects, Question, Schema};
-use crate::model::{Object, ObjectKind, Privileges};
+use crate::model::{Object, ObjectKind, PUBLIC, Privileges};
 
 /// Reads it, as of one moment. The catalog tells what the roles are called.
 ///
@@ -28,19 +29,24 @@ pub async fn read(client: &Client, catalog: &Catalog, question: &Question) -> Re
 /// # Errors
 /// Whatever PostgreSQL says.
 pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &Question) -> Result<Objects, Error> {
-    let names = Names::of(catalog);
+    let mut names = Names::of(catalog);
+    if !catalog.foreseen.is_empty() {
+        names.learn(client, catalog).await?;
+    }
+    let names = names;
     let roles: Vec<&str> = question.roles.iter().map(String::as_str).collect();
     let schemas: Vec<&str> = question.schemas.iter().map(String::as_str).collect();
     let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
     // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
-    let (found, relations, routines, privileges, defaults, fingerprint) = try_join!(
+    let (found, relations, routines, privileges, defaults, everybody, fingerprint) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
         rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
         rows(client, include_str!("queries/objects/privileges.sql"), &roles, |row| names.privilege(row)),
         rows(client, include_str!("queries/objects/default_privileges.sql"), &roles, |row| names
             .default_privilege(row)),
+        rows(client, include_str!("queries/objects/everybody.sql"), &[], |row| names.everybody(row)),
         fingerprint(client),
     )?;
     let mut objects = Objects { fingerprint, ..Objects::default() };
@@ -54,7 +60,8 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
         }
         objects.members.entry((ObjectKind::Routine, schema)).or_default().insert(object, owner);
     }
-    for found in privileges.into_iter().chain(defaults).flatten() {
+    let everybody = everybody.into_iter().filter(|_| question.roles.contains(PUBLIC)).map(Some);
+    for found in privileges.into_iter().chain(defaults).chain(everybody).flatten() {
         let held = objects.held.entry(found.grantee).or_default().entry(found.on).or_default();
         held.privileges |= found.privilege;
         if found.is_grantable {
@@ -78,7 +85,7 @@ pub async fn fingerprint(client: &Client) -> Result<String, Error> {
 
 /// Role names by OID.
 struct Names<'a> {
-    by_oid: BTreeMap<u32, &'a str>,
+    by_oid: BTreeMap<u32, Cow<'a, str>>,
 }
 
 struct FoundPrivilege {
@@ -91,12 +98,22 @@ struct FoundPrivilege {
 
 impl<'a> Names<'a> {
     fn of(catalog: &'a Catalog) -> Names<'a> {
-        Names { by_oid: catalog.oids.iter().map(|(name, oid)| (*oid, name.as_str())).collect() }
+        Names { by_oid: catalog.oids.iter().map(|(name, oid)| (*oid, name.as_str().into())).collect() }
+    }
+
+    /// Owners that were foreseen may be there by now.
+    async fn learn(&mut self, client: &Client, catalog: &Catalog) -> Result<(), Error> {
+        let names: Vec<&str> = catalog.foreseen.iter().map(String::as_str).collect();
+        let names: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
+        let sql = "SELECT oid, rolname::text FROM pg_roles WHERE rolname = ANY ($1)";
+        let found = rows(client, sql, &names, |row| Ok((row.try_get(0)?, row.try_get::<_, String>(1)?))).await?;
+        self.by_oid.extend(found.into_iter().map(|(oid, name)| (oid, name.into())));
+        Ok(())
     }
 
     /// One that was made since the catalog was read goes by its number: nobody declared it.
     fn name(&self, oid: u32) -> String {
-        self.by_oid.get(&oid).map_or_else(|| oid.to_string(), |name| (*name).to_owned())
+        self.by_oid.get(&oid).map_or_else(|| oid.to_string(), |name| name.clone().into_owned())
     }
 
     fn schema(&self, row: &Row) -> Result<(String, Schema), Error> {
@@ -145,6 +162,18 @@ impl<'a> Names<'a> {
             privilege: Privileges::from_name(row.try_get(7)?).unwrap_or_default(),
             is_grantable: row.try_get(8)?,
         }))
+    }
+
+    fn everybody(&self, row: &Row) -> Result<FoundPrivilege, Error> {
+        let grantor = self.name(row.try_get(1)?);
+        let by_owner: bool = row.try_get(2)?;
+        Ok(FoundPrivilege {
+            on: Object::Schema(row.try_get(0)?),
+            grantee: PUBLIC.to_owned(),
+            foreign_grantor: (!by_owner).then_some(grantor),
+            privilege: Privileges::from_name(row.try_get(3)?).unwrap_or_default(),
+            is_grantable: false,
+        })
     }
 
     fn default_privilege(&self, row: &Row) -> Result<Option<FoundPrivilege>, Error> {

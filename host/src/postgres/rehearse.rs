@@ -26,6 +26,8 @@ pub struct Rehearsal {
     /// Removals that cannot be rehearsed to the end, since they take several databases: the role,
     /// and the databases.
     pub partly: BTreeMap<String, Vec<String>>,
+    /// Databases that are yet to be made: no transaction can do that, so what needs them was not tried.
+    pub untried: BTreeSet<String>,
 }
 
 /// One sentence for people, and one for each failure.
@@ -38,6 +40,10 @@ impl fmt::Display for Rehearsal {
             for failed in &self.failed {
                 write!(f, "\n  {}", failed.error)?;
             }
+        }
+        for database in &self.untried {
+            let database = printable::name(database);
+            write!(f, "\n  CREATE DATABASE {database} could not be tried, nor what needs that database")?;
         }
         for (role, databases) in &self.partly {
             let role = printable::name(role);
@@ -69,15 +75,17 @@ async fn in_lock(
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
 ) -> Result<Rehearsal, Error> {
-    let mut rehearsal = Rehearsal::default();
+    let untried: BTreeSet<String> = plan.plan().databases_created().map(str::to_owned).collect();
+    let mut rehearsal = Rehearsal { untried, ..Rehearsal::default() };
+    let today = plan.on_the_server_today();
     apply::begin(client).await?;
-    if let Err(error) = apply::all(client, &plan.on_the_server(), renderer, verifiers).await {
+    if let Err(error) = apply::all(client, &today, renderer, verifiers).await {
         apply::roll_back(client).await;
         if error.as_db_error().is_none() || retry::is_transient(&error) {
             return Err(error);
         }
         apply::begin(client).await?;
-        let failed = apply::one_by_one(client, &plan.on_the_server(), renderer, verifiers).await;
+        let failed = apply::one_by_one(client, &today, renderer, verifiers).await;
         apply::roll_back(client).await;
         rehearsal.failed = failed?;
     }
@@ -102,6 +110,9 @@ async fn in_lock(
     }
     apply::roll_back(client).await;
     for (database, inside) in plan.inside() {
+        if rehearsal.untried.contains(database) {
+            continue;
+        }
         let other;
         let there = if database == target.database {
             client

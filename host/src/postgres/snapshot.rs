@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::catalog::{Catalog, Server};
 use crate::model::{
-    Attributes, Database, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Setting, Standing,
+    Attributes, Database, Expiry, Grant, Limit, Membership, Mode, Object, PUBLIC, Privileges, Role, Setting, Standing,
 };
 use crate::plan::Removal;
 
@@ -81,22 +81,24 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     } else {
         include_str!("queries/memberships_before_16.sql")
     };
-    // All at once on the wire: one round trip instead of six. Rows are taken apart as they come, for
+    // All at once on the wire: one round trip instead of seven. Rows are taken apart as they come, for
     // a list of them takes several times the memory of what is in them.
-    let (found, memberships, databases, privileges, settings, fingerprint) = try_join!(
+    let (found, memberships, databases, privileges, everybody, settings, fingerprint) = try_join!(
         read_roles(client, roles_sql, server.reads_verifiers),
         rows(client, memberships_sql, &[], Edge::read),
         rows(client, include_str!("queries/databases.sql"), &[], FoundDatabase::read),
         rows(client, include_str!("queries/database_privileges.sql"), &[], FoundPrivilege::read),
+        rows(client, include_str!("queries/everybody.sql"), &[], FoundPrivilege::read_everybody),
         rows(client, include_str!("queries/settings.sql"), &[], read_setting),
         fingerprint(client, server.reads_verifiers),
     )?;
     let (mut found, verifiers) = found;
     found.add_memberships(&memberships);
     drop(memberships);
-    let foreign_grantors = found.add_database_privileges(privileges);
+    let mut foreign_grantors = found.add_database_privileges(privileges);
+    let public = found.everybody(everybody, &mut foreign_grantors);
     found.add_settings(settings);
-    let mut catalog = Catalog { server, fingerprint, foreign_grantors, ..Catalog::default() };
+    let mut catalog = Catalog { server, fingerprint, foreign_grantors, public, ..Catalog::default() };
     for database in databases {
         let database = found.database(database);
         catalog.databases.insert(database.name.clone(), database);
@@ -310,6 +312,20 @@ impl FoundPrivilege {
     }
 }
 
+impl FoundPrivilege {
+    fn read_everybody(row: &Row) -> Result<FoundPrivilege, Error> {
+        Ok(FoundPrivilege {
+            database: row.try_get(0)?,
+            grantee: 0,
+            grantor: row.try_get(1)?,
+            by_owner: row.try_get(2)?,
+            privilege: Privileges::from_name(row.try_get(3)?).unwrap_or_default(),
+            // There is no such thing for PUBLIC.
+            is_grantable: false,
+        })
+    }
+}
+
 fn read_setting(row: &Row) -> Result<(u32, Setting), Error> {
     let setting = Setting { database: row.try_get(1)?, name: row.try_get(2)?, value: row.try_get(3)? };
     Ok((row.try_get(0)?, setting))
@@ -372,6 +388,23 @@ impl Found {
             }
         }
         foreign
+    }
+
+    /// What PUBLIC holds by database, and which of it somebody else than the owner gave.
+    fn everybody(
+        &self,
+        privileges: Vec<FoundPrivilege>,
+        foreign: &mut BTreeMap<(String, String), BTreeMap<String, Privileges>>,
+    ) -> BTreeMap<String, Privileges> {
+        let mut held: BTreeMap<String, Privileges> = BTreeMap::new();
+        for found in privileges {
+            if let Some(grantor) = self.name(found.grantor).filter(|_| !found.by_owner) {
+                let by = foreign.entry((PUBLIC.to_owned(), found.database.clone())).or_default();
+                *by.entry(grantor.to_owned()).or_default() |= found.privilege;
+            }
+            *held.entry(found.database).or_default() |= found.privilege;
+        }
+        held
     }
 
     fn add_settings(&mut self, settings: Vec<(u32, Setting)>) {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{View, counted};
-use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState};
+use crate::model::{
+    Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, SecretState,
+};
 use crate::plan::{Cause, Change, Risk, RolePatch, Step};
 use crate::printable::name;
 
@@ -32,7 +34,9 @@ pub(super) enum Subject<'a> {
     Group(&'a str),
     /// A role with LOGIN: its place in the file (or none), and its name.
     User(usize, &'a str),
-    /// PUBLIC, databases, scripts.
+    /// A database with its schemas, and what PUBLIC may there.
+    Database(&'a str),
+    /// Scripts.
     Server,
 }
 
@@ -41,6 +45,7 @@ impl Subject<'_> {
         match self {
             Subject::Group(role) => format!("role {}", name(role)),
             Subject::User(_, user) => format!("user {}", name(user)),
+            Subject::Database(database) => format!("database {}", name(database)),
             Subject::Server => "the server".to_owned(),
         }
     }
@@ -86,6 +91,9 @@ pub(super) fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<Subject<'a>, Group<'a>> = BTreeMap::new();
     for step in &view.plan.steps {
         let subject = match step.change.role() {
+            _ if step.change.own_database().is_some() => {
+                Subject::Database(step.change.own_database().unwrap_or_default())
+            }
             None => Subject::Server,
             Some(role) if users.contains(role) || order.contains_key(role) => {
                 Subject::User(order.get(role).copied().unwrap_or(usize::MAX), role)
@@ -93,7 +101,7 @@ pub(super) fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
             Some(role) => Subject::Group(role),
         };
         let mark = match step.change {
-            Change::CreateRole(_) => Mark::Create,
+            Change::CreateRole(_) | Change::CreateDatabase(_) => Mark::Create,
             Change::DropRole { .. } => Mark::Remove,
             _ => Mark::Change,
         };
@@ -144,8 +152,8 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
         Change::DropRole { name: role, reassign_to } => {
             removal(view, role, reassign_to.as_deref()).into_iter().map(|text| (Mark::Remove, text)).collect()
         }
-        Change::CreateDatabase(database) => one(Mark::Create, database_words(database)),
-        Change::AlterDatabase(database) => one(Mark::Change, database_words(database)),
+        Change::CreateDatabase(_) => one(Mark::Create, "create the database".to_owned()),
+        Change::AlterDatabase(patch) => alter_database(view, patch),
         Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
     }
 }
@@ -245,7 +253,7 @@ pub(super) fn edge(edge: &Membership) -> String {
 
 pub(crate) fn privilege(role: Option<&str>, grant: &Grant, privileges: Privileges) -> String {
     let words: Vec<&str> = privileges.keywords().collect();
-    let public = if role.is_none() { " for PUBLIC" } else { "" };
+    let public = if role.is_none_or(|role| role == PUBLIC) { " for PUBLIC" } else { "" };
     format!("{} on {}{}{public}", words.join(", "), object(&grant.on), inside(&grant.database))
 }
 
@@ -284,6 +292,33 @@ pub(crate) fn object(object: &Object) -> String {
         Object::FutureTypes { owner, schema } => future("types", owner, schema),
         Object::FutureSchemas { owner, schema } => future("schemas", owner, schema),
     }
+}
+
+fn alter_database(view: &View<'_>, patch: &Database) -> Vec<(Mark, String)> {
+    let mut lines = Vec::new();
+    if let Some(owner) = &patch.owner {
+        lines.push((Mark::Change, format!("owned by {}", name(owner))));
+    }
+    match patch.connection_limit {
+        Some(Limit::Unlimited) => lines.push((Mark::Remove, "connection limit".to_owned())),
+        Some(Limit::AtMost(most)) => {
+            lines.push((Mark::Change, format!("at most {} at once", counted(most as usize, "session"))));
+        }
+        None => {}
+    }
+    match patch.comment.as_deref() {
+        Some("") => lines.push((Mark::Remove, "comment".to_owned())),
+        Some(comment) => lines.push((Mark::Change, format!("comment {}", name(comment)))),
+        None => {}
+    }
+    let found = view.catalog.databases.get(&patch.name);
+    for schema in &patch.schemas {
+        let is_there = found.is_some_and(|found| found.schemas.iter().any(|there| there.name == schema.name));
+        let mark = if is_there { Mark::Change } else { Mark::Create };
+        let owner = schema.owner.as_deref().map(|owner| format!(" owned by {}", name(owner))).unwrap_or_default();
+        lines.push((mark, format!("schema {}{owner}", name(&schema.name))));
+    }
+    lines
 }
 
 pub(crate) fn database_words(database: &Database) -> String {

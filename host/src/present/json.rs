@@ -76,7 +76,7 @@ pub fn render(view: &View<'_>) -> String {
     let steps = view.plan.steps.iter().map(|step| Step {
         action: step.change.action(),
         role: step.change.role(),
-        database: step.change.database(),
+        database: step.change.database().or(step.change.own_database()),
         cause: step.cause.to_string(),
         risk: step.risk.to_string(),
         sql: view.sql_of(&step.change),

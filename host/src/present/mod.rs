@@ -109,17 +109,17 @@ impl<'a> View<'a> {
             counts.users_updated,
             counts.users_deleted
         );
-        let mut noun = |count: usize, verb: &str, separator: &str| {
-            if count > 0 {
-                let first = !text.contains(';');
-                let what = if first { counted(count, "role") } else { count.to_string() };
-                text.push_str(if first { "; " } else { separator });
-                text.push_str(&format!("{what} to {verb}"));
+        let mut add = |noun: &str, counts: &[(usize, &str)]| {
+            let mut separator = "; ";
+            for (count, verb) in counts.iter().filter(|(count, _)| *count > 0) {
+                let what = if separator == "; " { counted(*count, noun) } else { count.to_string() };
+                text.push_str(&format!("{separator}{what} to {verb}"));
+                separator = ", ";
             }
         };
-        noun(counts.roles_created, "create", ", ");
-        noun(counts.roles_updated, "change", ", ");
-        noun(counts.roles_deleted, "remove", ", ");
+        let roles = [counts.roles_created, counts.roles_updated, counts.roles_deleted];
+        add("role", &[(roles[0], "create"), (roles[1], "change"), (roles[2], "remove")]);
+        add("database", &[(counts.databases_created, "create"), (counts.databases_updated, "change")]);
         text.push('.');
         match counts.drift {
             0 => {}

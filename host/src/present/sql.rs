@@ -35,13 +35,22 @@ pub fn render(view: &View<'_>) -> String {
     let removals = removals(view);
     // Inside of databases, what is taken comes before the rest and what is given after it.
     let databases: BTreeSet<&str> = view.plan.steps.iter().filter_map(|step| step.change.database()).collect();
-    let takes = |change: &Change| matches!(change, Change::RevokePrivilege { .. });
+    let new: BTreeSet<&str> = view.plan.databases_created().collect();
+    let takes = |change: &Change| {
+        // Before a database is there, nothing can be taken away in it.
+        let is_new = change.database().is_some_and(|name| new.contains(name));
+        matches!(change, Change::RevokePrivilege { .. }) && !is_new
+    };
+    let makes = |change: &Change| matches!(change, Change::CreateDatabase(_));
+    for statement in script(view, makes) {
+        write_statement(&mut text, view, &statement);
+    }
     let mut current = view.database;
     for database in &databases {
         let taken = script(view, |change| change.database() == Some(database) && takes(change));
         write_inside(&mut text, view, &mut current, database, &taken);
     }
-    let main = script(view, |change| change.database().is_none());
+    let main = script(view, |change| change.database().is_none() && !makes(change));
     if !main.is_empty() || !removals.is_empty() {
         go_to(&mut text, &mut current, view.database);
         text.push_str("\nBEGIN;\n");

@@ -15,13 +15,14 @@ use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
 use crate::ledger::{Converged, Ledger, Update, state_file};
+use crate::model::PUBLIC;
 use crate::plan::Change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
 use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
-use crate::resolve::Kind;
+use crate::resolve::{self, Kind};
 use crate::sql::quote;
 
 /// How an attempt ended.
@@ -109,14 +110,19 @@ impl Reconciler {
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
         let mut progress = Progress::default();
+        let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
+            return Ok(None);
+        };
         if self.visit(client, planned, &taken, databases::Turn::Taken, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
         let on_the_server = without_what_is_to_come(update, planned);
         let taken = positions_of(taken.values(), &progress.failed);
-        let done = self.in_parts(client, planned, plan, verifiers, (&on_the_server, taken), &mut ledger).await?;
+        let before =
+            Done { fingerprint, before: taken, failed: std::mem::take(&mut progress.failed), ..Done::default() };
+        let done = self.in_parts(client, planned, plan, verifiers, (&on_the_server, before), &mut ledger).await?;
         let Some(Done { mut failed, fingerprint, .. }) = done else { return Ok(None) };
-        progress.failed.extend(failed.iter().cloned());
+        progress.failed.clone_from(&failed);
         if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
@@ -159,7 +165,8 @@ impl Reconciler {
             claim: update.claim.clone(),
             ..Update::default()
         };
-        let agrees = failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
+        let is_all = planned.observation.catalog.absent.is_empty();
+        let agrees = is_all && failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
         let inputs = agrees.then(|| planned.observation.inputs.clone());
         self.record_inside(client, planned, &mut update, inputs, reached, ledger).await
     }
@@ -173,13 +180,12 @@ impl Reconciler {
         planned: &Planned,
         plan: &GuardedPlan,
         verifiers: &Verifiers,
-        (update, before): (&Update, BTreeSet<usize>),
+        (update, mut done): (&Update, Done),
         ledger: &mut Ledger,
     ) -> Result<Option<Done>, CycleError> {
         let catalog = &planned.observation.catalog;
         let room = self.room_for_locks(client, planned).await?;
         let mut parts = VecDeque::from(plan.parts(catalog, room));
-        let mut done = Done { fingerprint: catalog.fingerprint.clone(), before, ..Done::default() };
         while let Some(part) = parts.pop_front() {
             let later = parts.iter().flat_map(roles_of).collect();
             let turn = Turn { part: &part, later, is_last: parts.is_empty(), done: &done };
@@ -276,7 +282,9 @@ impl Reconciler {
         known.extend(without_effect.iter().cloned());
         failed.extend(without_effect);
         let fingerprint = self.fingerprint(client, planned).await?;
-        let is_all = planned.plan.steps.iter().all(|step| step.change.database().is_none());
+        // A new database may hold what template1 does: that is looked at in the next cycle.
+        let is_all = planned.observation.catalog.absent.is_empty()
+            && planned.plan.steps.iter().all(|step| step.change.database().is_none());
         if turn.is_last && is_all && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let inputs = planned.observation.inputs.clone();
             let fingerprint = self.seen(&fingerprint, &planned.observation, &BTreeMap::new());
@@ -306,7 +314,12 @@ impl Reconciler {
             return Ok(Vec::new());
         }
         let read = snapshot::read_in_transaction(client, &server.target).await;
-        let roles = self.attempt(read, planned, "compare the outcome with the plan")?.catalog.roles;
+        let mut read = self.attempt(read, planned, "compare the outcome with the plan")?.catalog;
+        if let Some(wanted) = planned.resolved.desired.get(PUBLIC) {
+            let everybody = resolve::databases::everybody_as_found(&read, &wanted.grants);
+            read.roles.insert(PUBLIC.to_owned(), everybody);
+        }
+        let roles = read.roles;
         let known: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let finished = turn.finished(planned);
         let mut more = Vec::new();
@@ -423,7 +436,7 @@ fn roles_of<'a>(part: &'a Part<'_>) -> impl Iterator<Item = &'a str> {
 /// Managed users and group roles after a cycle, for the metrics.
 pub(super) fn managed(planned: &Planned, catalog: &Catalog, failed: &BTreeSet<&str>) -> (usize, usize) {
     let (mut users, mut groups) = (0, 0);
-    for name in &planned.resolved.in_scope {
+    for name in planned.resolved.in_scope.iter().filter(|name| *name != PUBLIC) {
         if failed.contains(name.as_str()) && !catalog.roles.contains_key(name) {
             continue;
         }

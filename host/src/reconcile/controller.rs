@@ -301,14 +301,17 @@ impl Controller {
             report.failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
         let steps = &report.planned.plan.steps;
         for (_, step) in steps.iter().enumerate().filter(|(index, _)| !failed.contains(index)).take(LOGGED_STEPS) {
+            let database = step.change.own_database();
+            let role = step.change.role().filter(|_| database.is_none());
             tracing::info!(
-                role = step.change.role(),
+                role,
+                database,
                 cause = %step.cause,
                 risk = %step.risk,
                 by = step.by,
                 "{} {}: {}",
                 step.change.action(),
-                printable::name(step.change.role().unwrap_or_default()),
+                printable::name(database.or(role).unwrap_or_default()),
                 printable::line(&step.reason)
             );
         }

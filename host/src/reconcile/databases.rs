@@ -11,9 +11,11 @@ use tokio_postgres::Client;
 
 use super::{CycleError, Observation, Planned, Reconciler};
 use crate::catalog::{Catalog, Question};
+use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
 use crate::ledger::{Converged, Ledger, Update};
 use crate::model::Grant;
+use crate::plan::change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
@@ -89,6 +91,31 @@ impl Reconciler {
         Ok(true)
     }
 
+    /// Makes the databases that are declared and absent, before everything else: no transaction can hold that. Returns
+    /// the server's fingerprint as it is then; `None`: it had moved since it was read.
+    pub(super) async fn make_databases(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        plan: &GuardedPlan,
+        ledger: &Ledger,
+        progress: &mut Progress,
+    ) -> Result<Option<String>, CycleError> {
+        let catalog = &planned.observation.catalog;
+        let part = plan.creations();
+        if part.steps().is_empty() {
+            return Ok(Some(catalog.fingerprint.clone()));
+        }
+        self.check_claim(client, ledger).await?;
+        if self.fingerprint(client, planned).await? != catalog.fingerprint {
+            return Ok(None);
+        }
+        let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
+        let made = apply::make_databases(client, &part, &renderer).await;
+        progress.failed.extend(self.attempt(made, planned, "create the databases")?);
+        Ok(Some(self.fingerprint(client, planned).await?))
+    }
+
     /// One turn in every database that the plan is about. `None`: one of them moved since it was read.
     pub(super) async fn visit(
         &self,
@@ -101,6 +128,18 @@ impl Reconciler {
     ) -> Result<Option<()>, CycleError> {
         for (database, part) in parts {
             let failed: BTreeSet<&str> = progress.failed.iter().map(|failed| failed.role.as_str()).collect();
+            if failed.contains(change::in_words(database).as_str()) {
+                // It could not be made, and so nothing in it.
+                let error = |role: &str| ServerError::without_database(role, database);
+                let roles: BTreeSet<&str> = part.steps().iter().filter_map(|step| step.change.role()).collect();
+                let roles = roles.into_iter().filter(|role| !failed.contains(*role));
+                let steps = |role| steps_in(planned, role, database);
+                let more: Vec<Failed> = roles
+                    .map(|role| Failed { role: role.to_owned(), steps: steps(role), error: error(role) })
+                    .collect();
+                progress.failed.extend(more);
+                continue;
+            }
             let part = part.without(&failed);
             if part.steps().is_empty() && turn == Turn::Taken {
                 continue;
@@ -115,9 +154,11 @@ impl Reconciler {
             // Who is granted something is locked until the transaction ends.
             for part in part.fitting(&planned.observation.catalog, self.room_for_locks(own, planned).await?) {
                 self.check_claim(own, ledger).await?;
-                let expected = progress.fingerprints.get(*database).cloned().or_else(|| {
-                    planned.observation.catalog.objects.get(*database).map(|objects| objects.fingerprint.clone())
-                });
+                let read = || planned.observation.catalog.objects.get(*database).map(|it| it.fingerprint.clone());
+                let expected = progress.fingerprints.get(*database).cloned().or_else(read).unwrap_or_default();
+                // What was just made was never read.
+                let is_new = planned.observation.catalog.absent.contains(*database) && expected.is_empty();
+                let expected = (!is_new).then_some(expected);
                 match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
                     Ok(Some((failed, fingerprint))) => {
                         progress.failed.extend(failed);
@@ -137,7 +178,7 @@ impl Reconciler {
         Ok(Some(()))
     }
 
-    /// One transaction in one database.
+    /// One transaction in one database; `expected`: its fingerprint, unless it is new.
     async fn enter(
         &self,
         client: &Client,
@@ -156,7 +197,7 @@ impl Reconciler {
         let begin = async || -> Result<bool, CycleError> {
             apply::begin(client).await.map_err(|error| attempt(error, "begin the transaction"))?;
             let now = objects::fingerprint(client).await.map_err(|error| attempt(error, "compare the fingerprint"))?;
-            Ok(expected == Some(now.as_str()))
+            Ok(expected.is_none_or(|expected| expected == now))
         };
         if !begin().await? {
             return Ok(None);
@@ -221,11 +262,7 @@ impl Reconciler {
             if !differences.is_empty() {
                 let error =
                     ServerError::without_effect(&role.name, &differences, &observation.catalog.server.current_user);
-                let steps = plan.steps.iter().enumerate();
-                let steps = steps.filter(|(_, step)| {
-                    step.change.role() == Some(&role.name) && step.change.database() == Some(database)
-                });
-                let steps = steps.map(|(index, _)| index).collect();
+                let steps = steps_in(planned, &role.name, database);
                 more.push(Failed { role: role.name.clone(), steps, error });
             }
         }
@@ -271,6 +308,13 @@ impl Reconciler {
 
 fn inside<'a>(grants: &'a [Grant], database: &str) -> impl Iterator<Item = &'a Grant> {
     grants.iter().filter(move |grant| grant.database.as_deref() == Some(database))
+}
+
+/// Where the steps of a role in a database stand in the plan.
+fn steps_in(planned: &Planned, role: &str, database: &str) -> Vec<usize> {
+    let steps = planned.plan.steps.iter().enumerate();
+    let its = steps.filter(|(_, step)| step.change.role() == Some(role) && step.change.database() == Some(database));
+    its.map(|(index, _)| index).collect()
 }
 
 fn has_grants(planned: &Planned, role: &str, database: &str) -> bool {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::{CycleError, Observation, Reconciler, digest, observe};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
-use crate::model::{Finding, Mode, Role, SecretState, Severity, Spec};
+use crate::model::{Finding, Mode, PUBLIC, Role, SecretState, Severity, Spec};
 use crate::plan::cause::{self, Applied};
-use crate::plan::{self, Change, Counts, Plan, Removal, Step, Touch};
+use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, terms, wishes};
+use crate::resolve::{self, Kind, Resolved, databases, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -133,8 +133,10 @@ impl Reconciler {
         let terms = terms::in_force(&mut spec, observe::now());
         self.ends_at(terms.next);
         findings.extend(terms.findings);
-        let questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
+        let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
+        databases::ask(&spec, &mut questions);
         self.look_into(&mut observation.catalog, &questions).await?;
+        findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
@@ -152,7 +154,7 @@ impl Reconciler {
 
         let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let mut declared = (0, 0);
-        for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
+        for role in spec.roles.values().filter(|role| role.mode != Mode::Present && role.name != PUBLIC) {
             *(if role.is_user() { &mut declared.0 } else { &mut declared.1 }) += 1;
         }
         drop(spec);
@@ -247,7 +249,17 @@ fn declare(chain: &Chain, context: &Context, spec: Spec) -> Result<(Spec, Vec<Fi
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Ok((spec, findings, Vec::new()));
     }
+    let databases = spec.databases.clone();
     let transformed = chain.transform(context, spec)?;
+    if transformed.spec.databases != databases {
+        let message =
+            "a transforming policy changes what users.yaml declares of databases, which is for users.yaml alone";
+        let finding = Finding::new(Severity::Error, "unsupported", "/databases", message);
+        let help = "see `rolewright plan` for which policies touch what, and take it out of that policy";
+        let policy = transformed.touches.last().map(|touch| touch.policy.clone());
+        findings.push(Finding { policy: Some(policy.unwrap_or_default()), ..finding.help(help) });
+        return Ok((transformed.spec, findings, transformed.touches));
+    }
     if !transformed.touches.is_empty() {
         findings = chain.validate(context, &transformed.spec)?;
     }
@@ -265,9 +277,10 @@ fn steps(
 ) -> Result<(Vec<Step>, String), CycleError> {
     let catalog = &observation.catalog;
     // Lent to the planner as a spec, and taken back.
-    let desired = Spec { roles: std::mem::take(&mut resolved.desired), ..Spec::default() };
+    let (roles, databases) = (std::mem::take(&mut resolved.desired), std::mem::take(&mut resolved.databases));
+    let desired = Spec { roles, databases, ..Spec::default() };
     let planned = chain.plan(context, &desired, &catalog.roles, &catalog.databases);
-    resolved.desired = desired.roles;
+    (resolved.desired, resolved.databases) = (desired.roles, desired.databases);
     let planned = planned?;
     let applied: BTreeMap<&str, Applied<'_>> = observation
         .state
@@ -283,7 +296,19 @@ fn steps(
         Some(credential.version.clone())
     };
     let declared = |change: &Change| change.role().and_then(|name| spec.roles.get(name));
-    let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref(), declared(change));
+    // Of databases and PUBLIC nothing is recorded. But where the same users.yaml was seen to agree, the server moved.
+    let converged = observation.state.converged.as_ref();
+    let agreed = converged.is_some_and(|converged| converged.inputs == observation.inputs);
+    let cause = |change: &Change| match change.own_database() {
+        Some(_) => {
+            if agreed {
+                Cause::Drift
+            } else {
+                Cause::Spec
+            }
+        }
+        None => cause::of(change, &applied, secret_version(change).as_deref(), declared(change)),
+    };
     let steps = plan::assemble(planned.proposals, &planned.by, cause);
     Ok((steps, planned.by))
 }

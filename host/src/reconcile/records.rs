@@ -8,7 +8,7 @@ use serde_json::json;
 use super::decide::{kind_of, secret_version};
 use super::{Planned, Reconciler};
 use crate::ledger::{Converged, HistoryEntry, Update};
-use crate::model::{Grant, Mode, Privileges, Role, Setting, Severity, Standing};
+use crate::model::{Grant, Mode, PUBLIC, Privileges, Role, Setting, Severity, Standing};
 use crate::plan::{Change, Plan};
 use crate::resolve::{Origin, Record, Records};
 
@@ -27,7 +27,8 @@ impl Reconciler {
             })
             .collect();
         let mut upserts = Records::new();
-        for name in &planned.resolved.in_scope {
+        // What PUBLIC holds is compared anew in each cycle, where users.yaml says something of it.
+        for name in planned.resolved.in_scope.iter().filter(|name| *name != PUBLIC) {
             let Some(desired) = planned.resolved.desired.get(name) else { continue };
             let known = observation.state.records.get(name);
             let origin = match known {
@@ -137,6 +138,7 @@ pub(super) fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<
             json!({
                 "action": step.change.action(),
                 "role": step.change.role(),
+                "database": step.change.database().or(step.change.own_database()),
                 "cause": step.cause.to_string(),
                 "by": step.by,
             })

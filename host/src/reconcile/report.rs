@@ -77,12 +77,8 @@ impl Report {
     pub(super) fn counts(&self) -> Counts {
         let failed: BTreeSet<&str> = self.failed.iter().map(|failed| failed.role.as_str()).collect();
         let plan = &self.planned.plan;
-        let steps = plan
-            .steps
-            .iter()
-            .filter(|step| !step.change.role().is_some_and(|role| failed.contains(role)))
-            .cloned()
-            .collect();
+        let steps =
+            plan.steps.iter().filter(|step| !failed.contains(step.change.subject().as_ref())).cloned().collect();
         let done = Plan { steps, ..Plan::default() };
         done.counts(&plan.users(&self.planned.observation.catalog))
     }

@@ -61,8 +61,9 @@ pub(super) fn pending(counts: &Counts) -> String {
 fn by_kind(counts: &Counts, phrase: impl Fn(&str, &str) -> String) -> String {
     let users = [counts.users_created, counts.users_updated, counts.users_deleted];
     let roles = [counts.roles_created, counts.roles_updated, counts.roles_deleted];
+    let databases = [counts.databases_created, counts.databases_updated, 0];
     let mut parts = Vec::new();
-    for (noun, counts) in [("user", users), ("role", roles)] {
+    for (noun, counts) in [("user", users), ("role", roles), ("database", databases)] {
         let mut phrases: Vec<String> = Vec::new();
         for (verb, count) in ["create", "change", "remove"].into_iter().zip(counts).filter(|(_, count)| *count > 0) {
             let what = if phrases.is_empty() { counted(count, noun) } else { count.to_string() };

@@ -22,7 +22,7 @@ pub(super) fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding
             _ => grant.database.as_ref(),
         });
         let named: BTreeSet<_> = granted.chain(role.settings.iter().filter_map(|it| it.database.as_ref())).collect();
-        for database in named.into_iter().filter(|name| !catalog.databases.contains_key(*name)) {
+        for database in named.into_iter().filter(|name| !catalog.has_database(name)) {
             let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
             findings.push(
                 Finding::new(Severity::Error, "database-missing", &role.path, message)

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Records, is_same};
 use crate::catalog::{Catalog, Objects, Question, is_predefined};
-use crate::model::{Finding, Grant, Object, ObjectKind, Privileges, Role, Severity, Spec};
+use crate::model::{Finding, Grant, Object, ObjectKind, PUBLIC, Privileges, Role, Severity, Spec};
 
 /// Privileges on one object, and the part of them WITH GRANT OPTION.
 type Extent = (Privileges, Privileges);
@@ -72,7 +72,9 @@ pub fn complete(spec: &mut Spec, catalog: &mut Catalog, records: &Records) -> Ve
             let place = Place { catalog, objects, database: &database };
             let wishes = Wishes::of(role, &place, &mut findings);
             let found = wishes.as_found(role, &place);
-            role.grants.retain(|grant| grant.database.as_ref() != Some(&database));
+            // That PUBLIC is to hold nothing somewhere is worth remembering: elsewhere nobody looks.
+            let is_nothing = |grant: &Grant| role.name == PUBLIC && grant.privileges.is_empty();
+            role.grants.retain(|grant| grant.database.as_ref() != Some(&database) || is_nothing(grant));
             role.grants.extend(wishes.desired(&database));
             role.grants.sort();
             if let Some(actual) = catalog.roles.get_mut(&role.name) {
@@ -140,10 +142,9 @@ impl<'a> Place<'a> {
         }
         // The schema "public" belongs to whoever owns the database.
         if makers.remove("pg_database_owner") {
-            let owner = self.catalog.databases.get(self.database).and_then(|database| database.owner.as_deref());
-            makers.extend(owner);
+            makers.extend(self.catalog.owner_of(self.database));
         }
-        makers.retain(|maker| !is_predefined(maker) && self.catalog.roles.contains_key(*maker));
+        makers.retain(|maker| !is_predefined(maker) && self.catalog.will_have(maker));
         makers
     }
 
@@ -278,6 +279,9 @@ impl Wishes {
         let mut rest: BTreeMap<Object, Extent> = BTreeMap::new();
         let mut schemas: BTreeSet<(ObjectKind, String)> = self.all.keys().cloned().collect();
         for (object, held) in place.objects.held.get(&role.name).into_iter().flatten() {
+            if role.name == PUBLIC && !role.grants.iter().any(|grant| grant.on == *object) {
+                continue;
+            }
             rest.insert(object.clone(), (held.privileges, held.grantable));
             if let (Some(kind), Some(schema), None) = (object.kind(), object.schema(), object.future_owner()) {
                 schemas.insert((kind, schema.to_owned()));

@@ -76,7 +76,7 @@ impl Reader {
         said
     }
 
-    fn labels(&mut self, node: &Node, path: &str, who: &str) -> BTreeMap<String, String> {
+    pub(super) fn labels(&mut self, node: &Node, path: &str, who: &str) -> BTreeMap<String, String> {
         let Kind::Mapping(entries) = &node.kind else {
             self.wrong_type(node, path, &format!("`labels` of {who}"), "a mapping such as `{team: payments}`");
             return BTreeMap::new();
@@ -138,7 +138,7 @@ impl Reader {
         }
     }
 
-    fn connection_limit(&mut self, node: &Node, path: &str, who: &str) -> Option<Limit> {
+    pub(super) fn connection_limit(&mut self, node: &Node, path: &str, who: &str) -> Option<Limit> {
         if node.text() == Some("unlimited") {
             return Some(Limit::Unlimited);
         }
@@ -157,7 +157,7 @@ impl Reader {
         }
     }
 
-    fn comment(&mut self, node: &Node, path: &str, who: &str) -> Option<String> {
+    pub(super) fn comment(&mut self, node: &Node, path: &str, who: &str) -> Option<String> {
         let text = self.words(node, path, &format!("`comment` of {who}"))?;
         if text.contains('\0') {
             let message = format!("`comment` of {who} holds a NUL character, which PostgreSQL does not store");

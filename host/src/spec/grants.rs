@@ -268,7 +268,7 @@ impl Reader {
     }
 
     /// A list of privileges by their keywords, in upper or lower case.
-    fn words_of_privileges(&mut self, node: &Node, path: &str, on: &str, known: Privileges) -> Privileges {
+    pub(super) fn words_of_privileges(&mut self, node: &Node, path: &str, on: &str, known: Privileges) -> Privileges {
         let mut privileges = Privileges::empty();
         let Kind::Sequence(items) = &node.kind else {
             self.wrong_type(node, path, &format!("the privileges on {on}"), "a list such as `[SELECT]`");

@@ -8,6 +8,9 @@
 //! ```
 
 mod attributes;
+mod databases;
+#[cfg(test)]
+mod databases_tests;
 pub mod diagnostics;
 mod grants;
 #[cfg(test)]

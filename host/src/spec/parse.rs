@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::databases::Databases;
 use super::diagnostics::Diagnostic;
 use super::grants::Profiles;
 use super::locations::{Document, Locations};
@@ -19,7 +20,7 @@ use crate::secret::SecretRef;
 /// More problems than anyone reads; the rest is counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-const TOP_KEYS: [&str; 3] = ["users", "roles", "profiles"];
+const TOP_KEYS: [&str; 4] = ["users", "roles", "databases", "profiles"];
 
 /// What a good users.yaml says.
 #[derive(Debug, Clone)]
@@ -83,6 +84,7 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
         problems: Vec::new(),
         hidden: std::mem::take(&mut stream.comments),
         known_profiles: Profiles::default(),
+        databases: Databases::default(),
     };
     let declared = reader.document(&stream.documents);
     reader.across(&declared);
@@ -91,7 +93,7 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
     if !reader.problems.is_empty() {
         return Err(explain(&locations, reader.problems));
     }
-    let spec = spec(&declared);
+    let spec = spec(&declared, reader.databases);
     let users = declared.into_iter().filter(|it| it.list == List::Users);
     let users = users.map(|user| (user.name.clone(), user.declared())).collect();
     drop(stream);
@@ -122,6 +124,7 @@ pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     pub(super) hidden: Vec<Range<usize>>,
     pub(super) known_profiles: Profiles,
+    pub(super) databases: Databases,
 }
 
 impl Reader {
@@ -162,6 +165,9 @@ impl Reader {
         };
         if let Some(profiles) = top.get("profiles") {
             self.known_profiles = self.profiles(profiles);
+        }
+        if let Some(databases) = top.get("databases") {
+            self.databases = self.declared_databases(databases);
         }
         let mut declared: Vec<User<'a>> = match &users.kind {
             Kind::Sequence(items) => self.entries(items, List::Users),
@@ -281,8 +287,8 @@ impl Reader {
 }
 
 /// The spec of what has been found good.
-fn spec(declared: &[User<'_>]) -> Spec {
-    let mut spec = Spec::default();
+fn spec(declared: &[User<'_>], databases: Databases) -> Spec {
+    let mut spec = Spec { databases: databases.declared, public: databases.public, ..Spec::default() };
     for user in declared {
         spec.roles.insert(user.name.clone(), role(user));
         if user.settings.is_some() {
@@ -293,13 +299,21 @@ fn spec(declared: &[User<'_>]) -> Spec {
         for edge in &user.roles {
             // Predefined roles are PostgreSQL's own: one can be a member of them, no more.
             if !is_predefined(&edge.role) && !spec.roles.contains_key(&edge.role) {
-                let mut group = Role::new(&edge.role, Mode::Present, Attributes::GROUP);
-                group.path = user.path(&format!("/roles/{}", edge.index));
-                spec.roles.insert(edge.role.clone(), group);
+                spec.roles.insert(edge.role.clone(), named(&edge.role, user.path(&format!("/roles/{}", edge.index))));
             }
         }
     }
+    for (owner, path) in databases.owners {
+        if !is_predefined(&owner) && !spec.roles.contains_key(&owner) {
+            spec.roles.insert(owner.clone(), named(&owner, path));
+        }
+    }
     spec
+}
+
+/// A role that others name and nobody declares.
+fn named(name: &str, path: String) -> Role {
+    Role { path, ..Role::new(name, Mode::Present, Attributes::GROUP) }
 }
 
 fn role(user: &User<'_>) -> Role {

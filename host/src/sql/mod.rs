@@ -1,6 +1,7 @@
 //! The one place where identifiers and literals are quoted and typed changes become SQL. Pure
 //! text: nothing here talks to a server, and no password or verifier is ever part of it.
 
+mod database;
 mod privilege;
 pub mod quote;
 pub mod statement;

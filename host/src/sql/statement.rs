@@ -157,11 +157,11 @@ impl Renderer<'_> {
             Change::ResetSetting { role, setting } => {
                 vec![Statement::new(format!("{} RESET {}", self.of(role, setting), self.parameter(setting)))]
             }
+            Change::CreateDatabase(database) => self.create_database(database),
+            Change::AlterDatabase(patch) => self.alter_database(patch),
             // The guard lets none of these through: see `plan::replay`.
             Change::GrantPrivilege { role: None, .. }
             | Change::RevokePrivilege { role: None, .. }
-            | Change::CreateDatabase(_)
-            | Change::AlterDatabase(_)
             | Change::RunScript(_) => Vec::new(),
         }
     }
@@ -305,6 +305,8 @@ impl Renderer<'_> {
     /// memberships in one role, joined. Removals are left out: they are run apart.
     pub fn script(&self, steps: &[Step]) -> Vec<Statement> {
         let mut statements: Vec<Statement> = Vec::new();
+        // New owners: what was granted to one before has to be gone by then.
+        let mut owners: Vec<Statement> = Vec::new();
         // What can be joined, by the text that would be the same: where it stands and for whom.
         let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
         let mut order: Vec<String> = Vec::new();
@@ -343,18 +345,23 @@ impl Renderer<'_> {
                     group.names.push((name, index));
                 }
                 None => {
+                    let alters = matches!(step.change, Change::AlterDatabase(_));
+                    let list = if alters { &mut owners } else { &mut statements };
                     for mut statement in self.change(&step.change) {
                         statement.steps.push(index);
-                        statements.push(statement);
+                        list.push(statement);
                     }
                 }
             }
         }
-        // Revocations before grants; the plan's order has the same phases, and everything that is
+        // Revocations before grants; the plan's order has the same phases, and everything else that is
         // not joined comes before them.
         order.sort_by_key(|key| key.as_bytes().first().copied());
         for key in order {
             let Some(group) = groups.remove(&key) else { continue };
+            if matches!(group.joined, Joined::GrantRole(..) | Joined::GrantPrivilege(..)) {
+                statements.append(&mut owners);
+            }
             for chunk in group.names.chunks(NAMES_PER_STATEMENT) {
                 let names: Vec<&str> = chunk.iter().map(|(name, _)| *name).collect();
                 let rendered = match &group.joined {
@@ -371,6 +378,7 @@ impl Renderer<'_> {
                 }
             }
         }
+        statements.append(&mut owners);
         statements
     }
 }

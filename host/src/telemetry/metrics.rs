@@ -246,6 +246,8 @@ impl Metrics {
                     ("role", "created", summary.roles_created),
                     ("role", "updated", summary.roles_updated),
                     ("role", "deleted", summary.roles_deleted),
+                    ("database", "created", summary.databases_created),
+                    ("database", "updated", summary.databases_updated),
                 ] {
                     self.changes.with_label_values(&[kind, change]).inc_by(count as u64);
                 }

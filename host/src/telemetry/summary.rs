@@ -71,6 +71,10 @@ pub struct Summary {
     pub roles_updated: usize,
     /// Roles without LOGIN that were dropped.
     pub roles_deleted: usize,
+    /// Databases that were created.
+    pub databases_created: usize,
+    /// Databases that were changed in any way, or a schema in them, or what PUBLIC may there.
+    pub databases_updated: usize,
     /// Steps that repair drift.
     pub drift_detected: usize,
     /// Users that failed or were left out, or the one reason why the cycle ended.
@@ -97,6 +101,8 @@ impl Summary {
             roles_created: counts.roles_created,
             roles_updated: counts.roles_updated,
             roles_deleted: counts.roles_deleted,
+            databases_created: counts.databases_created,
+            databases_updated: counts.databases_updated,
             drift_detected: counts.drift,
             errors: 0,
             retries: 0,
@@ -116,6 +122,8 @@ impl Summary {
                     roles_created = self.roles_created,
                     roles_updated = self.roles_updated,
                     roles_deleted = self.roles_deleted,
+                    databases_created = self.databases_created,
+                    databases_updated = self.databases_updated,
                     drift_detected = self.drift_detected,
                     errors = self.errors,
                     retries = self.retries,
@@ -161,6 +169,7 @@ impl fmt::Display for Summary {
         let mut parts = Vec::new();
         parts.extend(self.part("user", [self.users_created, self.users_updated, self.users_deleted]));
         parts.extend(self.part("role", [self.roles_created, self.roles_updated, self.roles_deleted]));
+        parts.extend(self.part("database", [self.databases_created, self.databases_updated, 0]));
         // A cycle that failed may have committed before it did: nothing is claimed of it.
         if parts.is_empty() && !(self.outcome == Outcome::Failed && self.errors > 0) {
             let none = matches!(self.outcome, Outcome::NothingToDo | Outcome::DryRun) && self.errors == 0;

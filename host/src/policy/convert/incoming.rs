@@ -85,6 +85,7 @@ impl Incoming<'_> {
             scripts,
             // No policy knows of it: who takes the spec over keeps its own.
             exact_settings: Default::default(),
+            public: Vec::new(),
         })
     }
 }
@@ -210,10 +211,10 @@ fn change(change: ChangeResult) -> Result<plan::Change, Failure> {
             plan::Change::RevokeRole { member: edge.member, membership: membership(edge.membership) }
         }
         ChangeResult::GrantPrivilege(held) => {
-            plan::Change::GrantPrivilege { role: held.role, grant: grant(held.grant) }
+            plan::Change::GrantPrivilege { role: grantee(held.role), grant: grant(held.grant) }
         }
         ChangeResult::RevokePrivilege(held) => {
-            plan::Change::RevokePrivilege { role: held.role, grant: grant(held.grant) }
+            plan::Change::RevokePrivilege { role: grantee(held.role), grant: grant(held.grant) }
         }
         ChangeResult::SetSetting(value) => {
             plan::Change::SetSetting { role: value.role, setting: setting(value.setting) }
@@ -228,6 +229,11 @@ fn change(change: ChangeResult) -> Result<plan::Change, Failure> {
         ChangeResult::AlterDatabase(found) => plan::Change::AlterDatabase(database(found)?),
         ChangeResult::RunScript(name) => plan::Change::RunScript(name),
     })
+}
+
+/// Among roles, PUBLIC is one that goes by this name.
+fn grantee(role: Option<String>) -> Option<String> {
+    role.or_else(|| Some(model::PUBLIC.to_owned()))
 }
 
 fn membership(edge: wit::MembershipResult) -> model::Membership {

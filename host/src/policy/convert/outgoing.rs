@@ -261,7 +261,7 @@ fn edge<'a>(member: &'a str, edge: &'a model::Membership) -> EdgeParam<'a> {
 }
 
 fn role_grant<'a>(role: &'a Option<String>, held: &'a model::Grant) -> RoleGrantParam<'a> {
-    RoleGrantParam { role: role.as_deref(), grant: grant(held) }
+    RoleGrantParam { role: role.as_deref().filter(|role| *role != model::PUBLIC), grant: grant(held) }
 }
 
 fn role_setting<'a>(role: &'a str, value: &'a model::Setting) -> RoleSettingParam<'a> {
