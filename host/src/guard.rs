@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, Limit, PUBLIC, Privileges, Role, Standing};
+use crate::model::{Attributes, Expiry, Grant, LEDGER_SCHEMA, Limit, PUBLIC, Privileges, Role, Standing};
 use crate::plan::replay::{self, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
@@ -300,6 +300,9 @@ fn scope(
         {
             violate("unknown-object", format!("nobody has found {}", grant.on.in_words()));
         }
+        Change::GrantPrivilege { grant, .. } if grant.on.schema() == Some(LEDGER_SCHEMA) => {
+            violate("ledger", "nobody is granted anything on what Rolewright goes by itself".into());
+        }
         Change::GrantPrivilege { grant, .. }
             if grant.privileges.is_empty()
                 || !grant.privileges.contains(grant.grantable)
@@ -547,6 +550,8 @@ fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+#[cfg(test)]
+mod databases_tests;
 #[cfg(test)]
 mod objects_tests;
 #[cfg(test)]

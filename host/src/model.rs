@@ -344,6 +344,9 @@ pub struct Database {
 /// The grantee that stands for everybody. PostgreSQL lets no role have this name, so among roles it means nobody else.
 pub const PUBLIC: &str = "public";
 
+/// The schema of DB_NAME that the ledger lies in: who could write there could make Rolewright believe anything.
+pub const LEDGER_SCHEMA: &str = "rolewright";
+
 /// What users.yaml declares, group roles that are only named included. Keys are names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Spec {

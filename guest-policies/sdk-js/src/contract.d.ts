@@ -211,6 +211,10 @@ export interface Label {
     value: string;
 }
 
+/**
+ * PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the name
+ * `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
+ */
 export interface Role {
     name: string;
     mode: Mode;

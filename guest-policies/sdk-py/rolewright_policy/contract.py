@@ -372,6 +372,8 @@ class Label:
     value: str
 
 
+# PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the name
+# `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
 @dataclass(slots=True)
 class Role:
     name: str

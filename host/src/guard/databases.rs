@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use crate::catalog::Catalog;
-use crate::model::{Database, Limit};
+use crate::model::{Database, LEDGER_SCHEMA, Limit};
 use crate::plan::{Change, Step};
 use crate::resolve::Resolved;
 
@@ -37,6 +37,9 @@ pub(super) fn check(
         ),
         differs(made.comment.is_some() && made.comment != wanted.comment, "another comment than declared"),
     ];
+    if made.schemas.iter().any(|schema| schema.name == LEDGER_SCHEMA) {
+        violate("ledger", format!("the schema {LEDGER_SCHEMA:?} is the controller's own"));
+    }
     for message in fields.into_iter().chain(schemas).flatten() {
         violate("not-as-desired", message);
     }

@@ -17,6 +17,8 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod laws;
 #[cfg(test)]
+mod laws_databases;
+#[cfg(test)]
 pub(crate) mod laws_inside;
 mod observe;
 mod policies;

@@ -26,7 +26,7 @@ pub(super) fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding
             let message = format!("{:?} is left as it is: there is no database {database:?} on this server", role.name);
             findings.push(
                 Finding::new(Severity::Error, "database-missing", &role.path, message)
-                    .help("create the database first, or correct its name; names are case-sensitive"),
+                    .help("declare it under `databases`, or correct its name; names are case-sensitive"),
             );
         }
         let inside = role.grants.iter().filter_map(|grant| grant.database.as_ref()).collect::<BTreeSet<_>>();

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::names::{is_reserved, list};
 use super::parse::Reader;
 use super::yaml::{Kind, Node, Problem};
-use crate::model::{Database, Grant, Object, Privileges, Schema};
+use crate::model::{Database, Grant, LEDGER_SCHEMA, Object, Privileges, Schema};
 
 pub(super) const DATABASE_KEYS: [&str; 7] =
     ["name", "owner", "public", "connection_limit", "comment", "labels", "schemas"];
@@ -96,6 +96,7 @@ impl Reader {
                 let problem = Problem::new(at.clone(), "system-schema", format!("{path}/name"), message);
                 self.report(problem.help("leave it out; no schema of yours can have a name that begins with `pg_`"));
             }
+            self.not_the_ledger(&name, at.clone(), &format!("{path}/name"));
             let owner = self.owner(item, &path, &who, databases);
             let on = Object::Schema(name.clone());
             databases.public.extend(self.public(item, &path, "a schema", &who, Some(database), on));
@@ -104,6 +105,15 @@ impl Reader {
             }
         }
         schemas.into_values().collect()
+    }
+
+    /// Reports the schema that Rolewright keeps its own records in.
+    pub(super) fn not_the_ledger(&mut self, schema: &str, at: Range<usize>, path: &str) {
+        if schema == LEDGER_SCHEMA {
+            let message = format!("the schema {schema:?} is where Rolewright keeps its ledger, and is not managed");
+            let problem = Problem::new(at, "system-schema", path.to_owned(), message);
+            self.report(problem.help("leave it out; whoever is to read it is granted that by hand"));
+        }
     }
 
     fn name_of(&mut self, node: &Node, path: &str, word: &str) -> Option<(String, Range<usize>)> {

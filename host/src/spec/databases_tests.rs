@@ -70,6 +70,7 @@ fn what_cannot_be_meant_is_refused() {
         ("[{name: a, schemas: {b: c}}]", "wrong-type"),
         ("[{name: a, schemas: [b]}]", "wrong-type"),
         ("[{name: a, schemas: [{name: pg_x}]}]", "system-schema"),
+        ("[{name: a, schemas: [{name: rolewright}]}]", "system-schema"),
         ("[{name: a, schemas: [{name: b}, {name: b}]}]", "duplicate-schema"),
         ("[{name: a, schemas: [{name: b, public: [CONNECT]}]}]", "unknown-privilege"),
     ] {

@@ -129,6 +129,9 @@ impl Reader {
             let help = "grant a predefined role such as pg_read_all_stats instead, under `roles`";
             self.report(Problem::new(at.range(), "system-schema", format!("{path}/schema"), message).help(help));
         }
+        if let (Some(schema), Some(at)) = (&schema, node.get("schema")) {
+            self.not_the_ledger(schema, at.range(), &format!("{path}/schema"));
+        }
         let target = self.target(node, path, &of, schema.as_deref().unwrap_or_default());
         let grant_option = self.flag(node, "grant_option", path, &of).unwrap_or(false);
         let place = |on: Object, privileges: Privileges| Grant {

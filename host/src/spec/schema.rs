@@ -30,6 +30,11 @@ pub fn schema() -> Value {
                 "type": "array",
                 "items": entry(List::Roles),
             },
+            "databases": {
+                "description": "Databases that are made where they are absent; none is ever dropped.",
+                "type": "array",
+                "items": database(),
+            },
             "profiles": {
                 "description": "Names for what is often granted together in one schema.",
                 "type": "object",
@@ -67,12 +72,43 @@ fn entry(list: List) -> Value {
     entry
 }
 
+fn described(mut schema: Value, text: &str) -> Value {
+    schema["description"] = text.into();
+    schema
+}
+
+fn database() -> Value {
+    let owner = || described(name(), "A role; made, without LOGIN, where it is absent. Left out: it stays as it is.");
+    let public = |on: Object| {
+        let known: Vec<&str> = on.known_privileges().iter_names().map(|(word, _)| word).collect();
+        let list = json!({ "type": "array", "items": word_of(&known) });
+        described(list, "What everybody may; [] for nothing. Left out: it stays as it is.")
+    };
+    let schema = json!({
+        "type": "object",
+        "required": ["name"],
+        "additionalProperties": false,
+        "properties": { "name": name(), "owner": owner(), "public": public(Object::Schema(String::new())) },
+    });
+    json!({
+        "description": "A database.",
+        "type": "object",
+        "required": ["name"],
+        "additionalProperties": false,
+        "properties": {
+            "name": name(),
+            "owner": owner(),
+            "public": public(Object::Database(String::new())),
+            "connection_limit": property("connection_limit"),
+            "comment": property("comment"),
+            "labels": property("labels"),
+            "schemas": described(json!({ "type": "array", "items": schema }), "Made where they are absent, too."),
+        },
+    })
+}
+
 /// What stands under a key of a user or a role.
 fn property(key: &str) -> Value {
-    let described = |mut schema: Value, text: &str| {
-        schema["description"] = text.into();
-        schema
-    };
     match key {
         "username" | "name" => described(name(), "Any name that PostgreSQL accepts."),
         "database" => described(name(), "The one database that it may connect to."),
