@@ -100,6 +100,19 @@ pub struct Resolved {
     pub blocked: bool,
 }
 
+impl Resolved {
+    /// The desired state in the shape that a planner takes; to be given back.
+    pub fn lend(&mut self) -> Spec {
+        let (roles, databases) = (std::mem::take(&mut self.desired), std::mem::take(&mut self.databases));
+        Spec { roles, databases, ..Spec::default() }
+    }
+
+    /// Takes it back.
+    pub fn take_back(&mut self, desired: Spec) {
+        (self.desired, self.databases) = (desired.roles, desired.databases);
+    }
+}
+
 /// Names of the recorded roles that are still the ones recorded.
 pub fn managed(records: &Records, catalog: &Catalog) -> BTreeSet<String> {
     records.iter().filter(|(name, record)| is_same(name, record, catalog)).map(|(name, _)| name.clone()).collect()

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::View;
 use crate::catalog::Catalog;
 use crate::model::{
-    Attributes, Credential, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, SecretState, Severity,
+    Attributes, Credential, Database, Expiry, Grant, Limit, Membership, Mode, Object, PUBLIC, Privileges, Role, Schema,
+    SecretState, Severity,
 };
 use crate::plan::Touch;
 use crate::plan::{Cause, Change, Plan, Removal, Risk, RolePatch, Step, order};
@@ -105,6 +106,19 @@ pub(super) fn touch() -> Touch {
     Touch { role: "alice".into(), policy: "expiry".into(), before: Some(before), after: Some(after) }
 }
 
+fn database(name: &str, schema: Option<&str>) -> Database {
+    let schema = schema.map(|name| Schema { name: name.into(), owner: Some("developer".into()), path: String::new() });
+    Database {
+        name: name.into(),
+        owner: None,
+        connection_limit: None,
+        comment: None,
+        schemas: schema.into_iter().collect(),
+        labels: BTreeMap::new(),
+        path: String::new(),
+    }
+}
+
 pub(super) fn rich() -> Fixture {
     let mut fixture = empty();
     fixture.touches.push(touch());
@@ -136,6 +150,12 @@ pub(super) fn rich() -> Fixture {
     let drop = |name: &str| Change::DropRole { name: name.into(), reassign_to: None };
     let granted = |role: &str| Change::GrantPrivilege { role: Some(role.into()), grant: connect("myapp") };
     let member = || "bob".to_owned();
+    let limited = Database {
+        owner: Some("developer".into()),
+        connection_limit: Some(Limit::AtMost(50)),
+        comment: Some("what we sell".into()),
+        ..database("shop", None)
+    };
     let mut steps = vec![
         step(group("analyst"), Cause::Spec, "named by users"),
         step(group("user"), Cause::Spec, "named by users"),
@@ -147,6 +167,10 @@ pub(super) fn rich() -> Fixture {
         step(Change::RevokeRole { member: member(), membership: edge("old", "postgres") }, Cause::Drift, ""),
         step(granted("alice"), Cause::Spec, "its database"),
         step(granted(HOSTILE), Cause::Spec, "its database"),
+        step(Change::CreateDatabase(database("shop", None)), Cause::Spec, "declared, absent from the server"),
+        step(Change::AlterDatabase(limited), Cause::Spec, "declared, absent from the server"),
+        step(Change::AlterDatabase(database("shop", Some("sales"))), Cause::Spec, "declared, absent from the server"),
+        step(Change::RevokePrivilege { role: Some(PUBLIC.into()), grant: connect("shop") }, Cause::Spec, ""),
         step(drop("carol"), Cause::Spec, "no longer declared"),
         step(drop("old"), Cause::Spec, "nobody names it any more"),
     ];

@@ -276,11 +276,9 @@ fn steps(
     resolved: &mut Resolved,
 ) -> Result<(Vec<Step>, String), CycleError> {
     let catalog = &observation.catalog;
-    // Lent to the planner as a spec, and taken back.
-    let (roles, databases) = (std::mem::take(&mut resolved.desired), std::mem::take(&mut resolved.databases));
-    let desired = Spec { roles, databases, ..Spec::default() };
+    let desired = resolved.lend();
     let planned = chain.plan(context, &desired, &catalog.roles, &catalog.databases);
-    (resolved.desired, resolved.databases) = (desired.roles, desired.databases);
+    resolved.take_back(desired);
     let planned = planned?;
     let applied: BTreeMap<&str, Applied<'_>> = observation
         .state

@@ -263,8 +263,7 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
 
 pub(crate) fn plan(resolved: &Resolved, catalog: &Catalog) -> Plan {
     let context = Context { server_version: catalog.server.version, ..Context::default() };
-    let (roles, databases) = (resolved.desired.clone(), resolved.databases.clone());
-    let desired = Spec { roles, databases, ..Spec::default() };
+    let desired = resolved.clone().lend();
     let planned = chain().plan(&context, &desired, &catalog.roles, &catalog.databases).unwrap();
     Plan { steps: assemble(planned.proposals, &planned.by, |_| Cause::Spec), ..Plan::default() }
 }

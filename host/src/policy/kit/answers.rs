@@ -68,12 +68,12 @@ pub fn ask(subject: &Subject, standard: &Chain, case: &Case, only: Option<Stage>
     if resolved.blocked {
         return Ok(answers);
     }
-    let desired = Spec { roles: std::mem::take(&mut resolved.desired), ..Spec::default() };
+    let desired = resolved.lend();
     let steps = if subject.has(Stage::Plan) {
         let catalog = &case.catalog;
         let called = subject.plan(context, &desired, &catalog.roles, &catalog.databases);
         let called = called.map(|proposals| plan::assemble(proposals, &subject.info().name, |_| Cause::Spec));
-        resolved.desired = desired.roles;
+        resolved.take_back(desired);
         let steps = called.answer.as_ref().ok().cloned();
         if wanted(Stage::Plan) {
             answers.refusal = steps.as_ref().and_then(|steps| refusal(case, &spec, &resolved, steps));

@@ -12,7 +12,6 @@ use super::case::Case;
 use super::check::CheckError;
 use super::inputs;
 use super::subject::{Cost, Meter, Subject};
-use crate::model::Spec;
 use crate::policy::{Chain, ChainError, Observer, PolicyError, Runtime, Stage};
 
 /// How often a question is asked at most.
@@ -75,7 +74,7 @@ pub fn bench(subject: &Subject, standard: &Chain, users: &[usize]) -> Result<Vec
     }];
     for &count in users {
         let case = inputs::many(count)?;
-        let desired = Spec { roles: case.resolve(&case.spec).desired, ..Spec::default() };
+        let desired = case.resolve(&case.spec).lend();
         let (context, catalog) = (&case.context, &case.catalog);
         let steps = if subject.has(Stage::Review) {
             standard_plan(standard, &case, &desired).map_err(CheckError::Standard)?
@@ -170,7 +169,7 @@ impl Metered {
             let (_, cost) = self.metered(|| chain.validate(context, &transformed.spec))?;
             stages.push(("validate again", cost));
         }
-        let desired = Spec { roles: case.resolve(&transformed.spec).desired, ..Spec::default() };
+        let desired = case.resolve(&transformed.spec).lend();
         let (planned, cost) = self.metered(|| chain.plan(context, &desired, &catalog.roles, &catalog.databases))?;
         stages.push((Stage::Plan.as_str(), cost));
         let steps = super::answers::assemble(planned);

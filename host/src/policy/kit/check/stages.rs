@@ -138,7 +138,7 @@ impl Probe<'_> {
 
     /// The same with what the host makes of the case.
     fn ask_as_in_a_cycle(&self, case: &Case) -> Result<Heard, CheckError> {
-        let desired = Spec { roles: case.resolve(&case.spec).desired, ..Spec::default() };
+        let desired = case.resolve(&case.spec).lend();
         let steps = if self.subject.has(Stage::Review) {
             standard_plan(self.standard, case, &desired).map_err(CheckError::Standard)?
         } else {
