@@ -138,18 +138,19 @@ impl Plan {
 /// Turns proposals into the steps of a plan: ordered, with the host's risk where it is higher, and
 /// with the cause that the ledger tells.
 pub fn assemble(proposals: Vec<Proposal>, by: &str, cause: impl Fn(&Change) -> Cause) -> Vec<Step> {
-    let mut steps: Vec<Step> = proposals
-        .into_iter()
-        .flat_map(taken_apart)
-        .map(|proposal| Step {
-            risk: proposal.risk.max(proposal.change.risk()),
+    let mut steps = Vec::new();
+    for proposal in proposals {
+        // What is said of a database that is only just made takes nothing from anybody.
+        let is_new = matches!(proposal.change, Change::CreateDatabase(_));
+        steps.extend(taken_apart(proposal).into_iter().map(|proposal| Step {
+            risk: if is_new { proposal.risk } else { proposal.risk.max(proposal.change.risk()) },
             cause: cause(&proposal.change),
             change: proposal.change,
             reason: proposal.reason,
             path: proposal.path,
             by: by.to_owned(),
-        })
-        .collect();
+        }));
+    }
     order::sort(&mut steps);
     steps
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::statement::{Renderer, Statement};
-use crate::model::{Grant, Object, ObjectKind, Privileges};
+use crate::model::{Grant, Object, ObjectKind, PUBLIC, Privileges};
 
 /// Objects in one statement: keeps it well below a megabyte.
 const OBJECTS_PER_STATEMENT: usize = 500;
@@ -80,9 +80,15 @@ impl Renderer<'_> {
         chosen.chunks(OBJECTS_PER_STATEMENT).map(listed).collect()
     }
 
+    /// PUBLIC is a keyword; in quotes it means the same, and looks like a role.
+    fn grantees(&self, roles: &[&str]) -> String {
+        let name = |role: &&str| if *role == PUBLIC { "PUBLIC".to_owned() } else { self.name(role) };
+        roles.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+
     /// GRANT to roles that have the same places.
     pub(super) fn grant_privilege(&self, grant: &Grant, places: &[Place], roles: &[&str]) -> Vec<Statement> {
-        let to = self.names(roles.iter().copied());
+        let to = self.grantees(roles);
         let plain = grant.privileges - grant.grantable;
         let mut statements = Vec::new();
         for place in places {
@@ -141,7 +147,7 @@ impl Renderer<'_> {
     }
 
     pub(super) fn revoke_privilege_as_owner(&self, grant: &Grant, places: &[Place], roles: &[&str]) -> Vec<String> {
-        let from = format!("FROM {}", self.names(roles.iter().copied()));
+        let from = format!("FROM {}", self.grantees(roles));
         let option_only = grant.grantable - grant.privileges;
         let mut statements = Vec::new();
         for place in places {
