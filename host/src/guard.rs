@@ -10,6 +10,7 @@
 //!    that it is held until approved.
 
 pub mod parts;
+pub mod privileges;
 pub mod settings;
 
 use std::borrow::Borrow;
@@ -235,6 +236,7 @@ fn scope(
         return;
     }
     settings::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
+    privileges::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
     match &step.change {
         Change::DropRole { name, reassign_to } => {
             if !resolved.removable.contains(name) {

@@ -37,9 +37,20 @@ pub fn of(
             // An edge that changes its options is revoked and granted anew.
             !role.memberships.iter().any(|edge| edge.role == membership.role && edge.admin == membership.admin)
         }
-        Change::GrantPrivilege { grant, .. } => role.grants.iter().any(|held| {
-            held.database == grant.database && held.on == grant.on && held.privileges.contains(grant.privileges)
-        }),
+        Change::GrantPrivilege { grant, .. } => {
+            let was_given = role.grants.iter().any(|held| {
+                held.database == grant.database && held.on == grant.on && held.privileges.contains(grant.privileges)
+            });
+            // What goes from a table takes along what is to stay on its columns.
+            let table = grant.on.table_of();
+            let was_taken_along = role.grants.iter().any(|held| {
+                held.database == grant.database
+                    && table.as_ref().is_some_and(|table| held.on == *table || concern_each_other(&held.on, table))
+                    && held.privileges.intersects(grant.privileges)
+                    && !is_declared(held, grant.privileges, declared)
+            });
+            was_given && !was_taken_along
+        }
         Change::RevokePrivilege { grant, .. } => !role.grants.iter().any(|held| {
             held.database == grant.database
                 && held.privileges.intersects(grant.privileges)

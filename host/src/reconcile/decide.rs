@@ -12,7 +12,7 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, terms, wishes};
+use crate::resolve::{self, Kind, Resolved, shared, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -136,6 +136,7 @@ impl Reconciler {
         let questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
+        findings.extend(shared::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
         terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
