@@ -20,6 +20,9 @@ type Extent = (Privileges, Privileges);
 /// Routines by the types of their arguments alone, of those that are written differently.
 type ByTypes<'a> = BTreeMap<&'a Object, &'a Object>;
 
+/// Objects as they are written, and what is read from that.
+type Named<T> = Vec<(T, Object)>;
+
 /// More of them nobody reads on one line.
 const MOST_NAMED: usize = 3;
 
@@ -73,9 +76,9 @@ enum Target {
     Schema,
     All(ObjectKind),
     /// The key, the objects as they are written there, and what is read from that.
-    Some(&'static str, Vec<(Value, Object)>),
+    Some(&'static str, Named<Value>),
     /// Columns of one table.
-    Columns(String, Vec<(String, Object)>),
+    Columns(String, Named<String>),
     /// A built-in profile, and what it stands for.
     Profile(String, Vec<(Object, Privileges)>),
 }
@@ -198,7 +201,7 @@ fn one_by_one<'a>(
     single: impl Iterator<Item = (&'a Object, &'a Held)>,
     by_types: &ByTypes<'_>,
 ) -> Vec<Piece> {
-    let mut together: BTreeMap<(Privileges, bool), Vec<(Value, Object)>> = BTreeMap::new();
+    let mut together: BTreeMap<(Privileges, bool), Named<Value>> = BTreeMap::new();
     for (object, held) in single {
         for (privileges, option) in apart(held, all) {
             // One that cannot be written is missed when the account is checked.
@@ -234,7 +237,7 @@ fn of_kind(schema: Option<&str>, listed: Listed, held: &BTreeMap<Object, Held>, 
 
 /// What is held on columns: table by table, those with the same privileges in one entry.
 fn on_columns(schema: &str, held: &BTreeMap<Object, Held>) -> Vec<Piece> {
-    let mut together: BTreeMap<(&str, Privileges, bool), Vec<(String, Object)>> = BTreeMap::new();
+    let mut together: BTreeMap<(&str, Privileges, bool), Named<String>> = BTreeMap::new();
     for (object, held) in held.iter().filter(|(object, _)| object.schema() == Some(schema)) {
         let Object::Column { table, column, .. } = object else { continue };
         for (privileges, option) in apart(held, Extent::default()) {

@@ -257,7 +257,8 @@ impl Reader {
             let Some(privilege) = meant else {
                 let words: Vec<&str> = known.keywords().collect();
                 let message = format!("{word:?} is not a privilege on {on}");
-                let help = format!("on {on} there are {}", list(&words));
+                let verb = if words.len() == 1 { "is" } else { "are" };
+                let help = format!("on {on} there {verb} {}", list(&words));
                 self.report(Problem::new(item.range(), "unknown-privilege", path, message).help(help));
                 continue;
             };

@@ -140,6 +140,9 @@ impl Listed {
     pub(super) fn example(self) -> String {
         let key = self.key();
         match self.scope() {
+            Scope::Schema if self == Listed::Types => {
+                format!("{{database: shop, schema: sales, {key}: […], privileges: [USAGE]}}")
+            }
             Scope::Schema => "{database: shop, schema: sales, profile: read_only}".to_owned(),
             Scope::Database if self == Listed::LargeObjects => {
                 format!("{{database: shop, {key}: [16401], privileges: [SELECT]}}")
@@ -191,7 +194,7 @@ impl Reader {
         if listed != Listed::Of(ObjectKind::Table) {
             self.need_tables(columns, path, of);
         }
-        let wanted = if matches!(listed, Listed::Of(_)) { "`all`, or a list of names" } else { "a list" };
+        let wanted = if matches!(listed, Listed::Of(_)) { "`all`, or a list of names" } else { "a list of them" };
         let Some(items) = self.items(value, &at, of, word, wanted) else { return some(Vec::new()) };
         let items = items.iter().enumerate();
         let objects: Vec<Object> =
