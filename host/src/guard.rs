@@ -11,6 +11,7 @@
 
 mod databases;
 pub mod parts;
+pub mod privileges;
 pub mod settings;
 
 use std::borrow::Borrow;
@@ -242,6 +243,7 @@ fn scope(
         return;
     }
     settings::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
+    privileges::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
     match &step.change {
         Change::DropRole { name, reassign_to } => {
             if !resolved.removable.contains(name) {

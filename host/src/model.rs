@@ -90,6 +90,11 @@ impl Privileges {
     pub fn keywords(self) -> impl Iterator<Item = &'static str> {
         self.iter_names().map(|(name, flag)| if flag == Privileges::ALTER_SYSTEM { "ALTER SYSTEM" } else { name })
     }
+
+    /// The privilege that GRANT takes by this keyword, in capitals.
+    pub fn from_keyword(keyword: &str) -> Option<Privileges> {
+        Privileges::all().iter().find(|privilege| privilege.keywords().eq([keyword]))
+    }
 }
 
 /// `CONNECTION LIMIT`: how many sessions a role may have at once.

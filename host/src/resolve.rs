@@ -10,9 +10,11 @@
 //!
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
+mod columns;
 pub mod databases;
 mod leavers;
 mod settings;
+pub mod shared;
 mod skipped;
 pub mod terms;
 pub mod wishes;
@@ -223,7 +225,7 @@ fn complete(mut role: Role) -> Role {
 /// The role ends exactly as declared; only what the spec cannot say yet is kept.
 fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sync: &BTreeMap<String, bool>) -> Role {
     let mut role = complete(declared.clone());
-    // An owner holds everything on the database by being the owner.
+    // An owner holds everything on the database, or the tablespace, by being the owner.
     role.grants.retain(|grant| !owns(&role.name, &grant.on, catalog));
     // Nobody says whether a group role has a password: what is there stays, and CREATE ROLE gives none.
     role.has_password = role.has_password.or(found.map_or(Some(false), |found| found.has_password));
@@ -265,13 +267,13 @@ fn group(found: &Role, kind: Kind) -> Role {
 fn owns(role: &str, object: &Object, catalog: &Catalog) -> bool {
     match object {
         Object::Database(name) => catalog.owner_of(name) == Some(role),
-        _ => false,
+        on => on.is_shared() && catalog.shared.owner(on) == Some(role),
     }
 }
 
 /// Whether this version carries it out; what lies in a database must say in which.
 fn is_managed(grant: &Grant) -> bool {
-    matches!(grant.on, Object::Database(_)) == grant.database.is_none()
+    grant.on.is_of_server() == grant.database.is_none()
         && grant.on.known_privileges().contains(grant.privileges | grant.grantable)
 }
 

@@ -40,7 +40,7 @@ fn import(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 /// Imports what is there, inside of `shop` too, into a ConfigMap among these manifests.
-fn imported(cluster: &Cluster, manifests: &Manifests) -> Output {
+pub(super) fn imported(cluster: &Cluster, manifests: &Manifests) -> Output {
     let output = import(cluster, &["--database", "shop", "--configmap", CONFIGMAP, "--namespace", "postgres"]);
     output.succeeds();
     manifests.file(CONFIGMAP_FILE, &output.stdout);

@@ -34,6 +34,7 @@ mod lifecycle;
 mod lock_table;
 mod logs;
 mod metrics_and_health;
+mod more_privileges;
 mod object_privileges;
 mod old_modules;
 mod outputs;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use objects::{Held, Objects, Question, Schema};
 
 use crate::model::{Database, Grant, Object, Privileges, Role, Standing};
+use crate::parameter;
 
 /// What PostgreSQL held at one moment.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub struct Catalog {
     pub future_owners: BTreeMap<String, String>,
     /// What lies in the databases that the spec grants something in; the others are not looked into.
     pub objects: BTreeMap<String, Objects>,
+    /// Tablespaces, and parameters that anybody was granted something on: what every role holds on these.
+    pub shared: Objects,
     /// Databases that could not be looked into, and why.
     pub closed: BTreeMap<String, String>,
     /// Roles that the operator protects, whether they exist or not.
@@ -69,6 +72,11 @@ impl Server {
     pub fn has_membership_options(&self) -> bool {
         self.version >= 160_000
     }
+
+    /// PostgreSQL 15 and later have privileges on parameters.
+    pub fn has_parameter_privileges(&self) -> bool {
+        self.version >= 150_000
+    }
 }
 
 impl Catalog {
@@ -100,8 +108,8 @@ impl Catalog {
     ) -> Option<&BTreeMap<String, Privileges>> {
         match (database, on) {
             (None, Object::Database(name)) => self.foreign_grantors.get(&(role.to_owned(), name.clone())),
+            (None, on) => self.shared.held.get(role)?.get(on).map(|held| &held.foreign),
             (Some(database), on) => self.objects.get(database)?.held.get(role)?.get(on).map(|held| &held.foreign),
-            _ => None,
         }
     }
 
@@ -125,6 +133,11 @@ impl Catalog {
     pub fn knows(&self, role: Option<&str>, grant: &Grant) -> bool {
         match (&grant.database, &grant.on) {
             (None, Object::Database(_)) => true,
+            // Whether there is such a parameter, the server says: those of extensions are there when they are loaded.
+            (None, Object::Parameter(name)) => {
+                self.server.has_parameter_privileges() && parameter::name_problem(name).is_none()
+            }
+            (None, Object::Tablespace(_)) => self.shared.owner(&grant.on).is_some(),
             (Some(database), on) => self.objects.get(database).is_some_and(|objects| {
                 objects.knows(role, on) && on.future_owner().is_none_or(|owner| self.will_have(owner))
             }),

@@ -1,5 +1,5 @@
 //! What lies in one database, as far as the spec is about it: schemas, what they hold, and the
-//! privileges of the roles that are looked at.
+//! privileges of the roles that are looked at. Or, in the same form, what belongs to the whole server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,21 @@ pub struct Question {
     pub roles: BTreeSet<String>,
     /// Schemas whose objects are of interest.
     pub schemas: BTreeSet<String>,
+    /// Columns, types and large objects that are asked for by name: of these, there may be more than anybody wants to read.
+    pub named: BTreeSet<Object>,
+}
+
+impl Question {
+    /// Adds what there is to know for a role that holds something on an object, or is to.
+    pub fn add(&mut self, role: &str, on: &Object) {
+        self.roles.insert(role.to_owned());
+        match on {
+            Object::Column { .. } | Object::Type { .. } | Object::LargeObject(_) => {
+                self.named.insert(on.clone());
+            }
+            _ => self.schemas.extend(on.schema().map(str::to_owned)),
+        }
+    }
 }
 
 /// A schema as found.
@@ -34,13 +49,18 @@ pub struct Held {
     pub foreign: BTreeMap<String, Privileges>,
 }
 
-/// One database.
+/// One database; or, of the whole server, parameters and tablespaces.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// Every schema but PostgreSQL's own.
     pub schemas: BTreeMap<String, Schema>,
     /// The objects of the schemas that the spec speaks of, with their owners.
     pub members: BTreeMap<(ObjectKind, String), BTreeMap<Object, String>>,
+    /// Objects of other kinds, with their owners: those that were asked for by name or that a role holds something on, and
+    /// all of the kinds of which there are few.
+    pub others: BTreeMap<Object, String>,
+    /// Languages that only superusers may use: the server grants nothing on them.
+    pub untrusted_languages: BTreeSet<String>,
     /// Routines by the types of their arguments alone, where that is written differently.
     pub signatures: BTreeMap<Object, Object>,
     /// What the roles that are looked at hold, default privileges included.
@@ -50,6 +70,25 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Adds one privilege that a role was found to hold; `foreign_grantor`: who gave it, if not the owner.
+    pub fn hold(
+        &mut self,
+        role: String,
+        on: Object,
+        privilege: Privileges,
+        is_grantable: bool,
+        foreign_grantor: Option<String>,
+    ) {
+        let held = self.held.entry(role).or_default().entry(on).or_default();
+        held.privileges |= privilege;
+        if is_grantable {
+            held.grantable |= privilege;
+        }
+        if let Some(grantor) = foreign_grantor {
+            *held.foreign.entry(grantor).or_default() |= privilege;
+        }
+    }
+
     /// The objects of a kind in a schema, with their owners.
     pub fn members(&self, kind: ObjectKind, schema: &str) -> impl Iterator<Item = (&Object, &String)> {
         self.members.get(&(kind, schema.to_owned())).into_iter().flatten()
@@ -60,8 +99,11 @@ impl Objects {
         if let Object::Schema(schema) = object {
             return self.schemas.get(schema).map(|schema| schema.owner.as_str());
         }
-        let members = self.members.get(&(object.kind()?, object.schema()?.to_owned()))?;
-        members.get(object).map(String::as_str)
+        let owner = match object.kind() {
+            Some(kind) => self.members.get(&(kind, object.schema()?.to_owned()))?.get(object),
+            None => self.others.get(object),
+        };
+        owner.map(String::as_str)
     }
 
     /// What a role holds on an object.

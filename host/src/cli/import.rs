@@ -51,7 +51,7 @@ async fn look_into(catalog: &Catalog, target: &Target, database: &str) -> anyhow
     let client = connect(&target.with_database(database)).await?;
     let read = |error| CycleError::postgres(&error, &format!("read database {database:?}"), &catalog.server);
     let ours = catalog.roles.values().filter(|role| role.standing != Standing::Protected);
-    let mut question = Question { roles: ours.map(|role| role.name.clone()).collect(), schemas: BTreeSet::new() };
+    let mut question = Question { roles: ours.map(|role| role.name.clone()).collect(), ..Question::default() };
     // First which schemas there are, then what lies in them.
     let schemas = objects::read(&client, catalog, &Question::default()).await.map_err(read)?.schemas;
     question.schemas = schemas.into_keys().collect();

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::guard::privileges::STRONG_PRIVILEGES;
 use crate::guard::settings::STRONG_PARAMETERS;
 
 /// How many users one plan may remove before a person has to approve it.
@@ -295,12 +296,13 @@ impl FromStr for Powers {
         let mut powers = BTreeSet::new();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             let (upper, lower) = (word.to_ascii_uppercase(), word.to_ascii_lowercase());
-            if POWERS.contains(&upper.as_str()) {
+            if POWERS.contains(&upper.as_str()) || STRONG_PRIVILEGES.contains(&upper.as_str()) {
                 powers.insert(upper);
             } else if lower.starts_with("pg_") || STRONG_PARAMETERS.contains(&lower.as_str()) {
                 powers.insert(lower);
             } else {
-                let (words, parameters) = (POWERS.join(", "), STRONG_PARAMETERS.join(", "));
+                let (words, parameters) =
+                    ([&POWERS[..], &STRONG_PRIVILEGES].concat().join(", "), STRONG_PARAMETERS.join(", "));
                 return Err(format!(
                     "{word:?} is no power; expected a list of {words}, predefined roles (pg_…) and parameters \
                      ({parameters})"

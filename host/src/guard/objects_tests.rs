@@ -11,6 +11,10 @@ fn orders() -> Object {
     Object::Table { schema: "sales".into(), name: "orders".into() }
 }
 
+fn id() -> Object {
+    Object::Column { schema: "sales".into(), table: "orders".into(), column: "id".into() }
+}
+
 fn grant(on: Object, privileges: Privileges) -> Grant {
     Grant { database: Some("shop".into()), on, privileges, grantable: Privileges::empty() }
 }
@@ -25,6 +29,11 @@ fn role(name: &str) -> Role {
 
 /// Role `reader` holds SELECT on sales.orders in database shop, and declares these grants there.
 fn world(declared: Vec<Grant>) -> (Catalog, Resolved) {
+    world_with(&[orders()], declared)
+}
+
+/// The same for SELECT on these objects, by its owner.
+fn world_with(held: &[Object], declared: Vec<Grant>) -> (Catalog, Resolved) {
     let mut catalog = Catalog::default();
     catalog.server.version = 180_000;
     catalog.server.superuser = true;
@@ -45,8 +54,9 @@ fn world(declared: Vec<Grant>) -> (Catalog, Resolved) {
     let mut objects = Objects::default();
     objects.schemas.insert("sales".into(), Schema { owner: "app".into(), creators: BTreeSet::new() });
     objects.members.insert((ObjectKind::Table, "sales".into()), [(orders(), "app".to_owned())].into());
-    let held = Held { privileges: Privileges::SELECT, ..Held::default() };
-    objects.held.insert("reader".into(), [(orders(), held)].into());
+    objects.others.insert(id(), "app".to_owned());
+    let select = || Held { privileges: Privileges::SELECT, ..Held::default() };
+    objects.held.insert("reader".into(), held.iter().map(|object| (object.clone(), select())).collect());
     catalog.objects.insert("shop".into(), objects);
     catalog.assign_standing(&BTreeSet::new(), &BTreeSet::new());
     let declares = Role { grants: declared, ..role("reader") };
@@ -105,7 +115,11 @@ fn what_nobody_has_found_never_becomes_sql() {
     let routine = Object::Routine { schema: "sales".into(), name: "f".into(), arguments: ") TO x; DROP ROLE y".into() };
     let elsewhere = Object::Table { schema: "pg_catalog".into(), name: "pg_authid".into() };
     let future = Object::FutureTables { owner: "nobody".into(), schema: Some("sales".into()) };
-    for on in [routine, elsewhere, future, Object::AllTables("absent".into()), Object::Schema("absent".into())] {
+    let card = Object::Column { schema: "sales".into(), table: "orders".into(), column: "card\") TO x; --".into() };
+    let language = Object::Language("c".into());
+    let all =
+        [Object::AllTables("absent".into()), Object::Schema("absent".into()), Object::LargeObject(1), card, language];
+    for on in [routine, elsewhere, future].into_iter().chain(all) {
         let privileges = on.known_privileges();
         let rules = rules(judged(&world, vec![gives("reader", grant(on, privileges))], 9));
         assert!(rules.contains(&"unknown-object"), "{rules:?}");
@@ -166,4 +180,37 @@ fn a_revocation_that_a_later_grant_would_make_good_is_refused() {
     let there_and_back =
         vec![takes(grant(orders(), Privileges::SELECT)), gives("reader", grant(orders(), Privileges::SELECT))];
     assert!(rules(judged(&single, there_and_back, 9)).contains(&"vague-grant"));
+}
+
+/// What a REVOKE on a table takes along from a column is not there any more, and has to be granted again if it is to stay.
+#[test]
+fn what_a_table_takes_along_from_its_columns_is_granted_again_or_not_at_all() {
+    let select = |on| grant(on, Privileges::SELECT);
+    let stays = world_with(&[orders(), id()], vec![select(id())]);
+    assert_eq!(rules(judged(&stays, vec![takes(select(orders()))], 9)), ["not-as-desired"]);
+    let good = vec![takes(select(orders())), gives("reader", select(id()))];
+    assert!(matches!(judged(&stays, good, 9), Judgement::Pass(_)));
+    let goes = world_with(&[orders(), id()], Vec::new());
+    assert!(matches!(judged(&goes, vec![takes(select(orders()))], 9), Judgement::Pass(_)));
+    assert!(rules(judged(&goes, vec![takes(select(orders())), takes(select(id()))], 9)).contains(&"vague-grant"));
+    // Where nothing goes from the table, the column is as it was found.
+    let both = world_with(&[orders(), id()], vec![select(orders())]);
+    assert!(matches!(judged(&both, vec![takes(select(id()))], 9), Judgement::Pass(_)));
+}
+
+#[test]
+fn parameters_and_tablespaces_are_those_that_there_are() {
+    let (mut catalog, resolved) = world(vec![grant(orders(), Privileges::SELECT)]);
+    catalog.server.version = 140_000;
+    let world = (catalog, resolved);
+    for (on, privileges) in [
+        (Object::Parameter("work_mem".into()), Privileges::SET),
+        (Object::Tablespace("absent".into()), Privileges::CREATE),
+    ] {
+        let grant = Grant { database: None, ..grant(on.clone(), privileges) };
+        assert!(rules(judged(&world, vec![gives("reader", grant.clone())], 9)).contains(&"unknown-object"), "{on:?}");
+        // Neither lies in a database.
+        let inside = Grant { database: Some("shop".into()), ..grant };
+        assert!(rules(judged(&world, vec![gives("reader", inside)], 9)).contains(&"impossible-step"), "{on:?}");
+    }
 }

@@ -10,14 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Note, Value, who};
 use crate::catalog::{Catalog, Held};
 use crate::model::{Grant, Object, ObjectKind, Privileges, Role};
+use crate::parameter;
 use crate::resolve::wishes;
-use crate::spec;
+use crate::spec::{self, Listed, Scope};
 
 /// Privileges on one object, and the part of them WITH GRANT OPTION.
 type Extent = (Privileges, Privileges);
 
 /// Routines by the types of their arguments alone, of those that are written differently.
 type ByTypes<'a> = BTreeMap<&'a Object, &'a Object>;
+
+/// Objects as they are written, and what is read from that.
+type Named<T> = Vec<(T, Object)>;
 
 /// More of them nobody reads on one line.
 const MOST_NAMED: usize = 3;
@@ -37,7 +41,7 @@ pub(super) fn grants(role: &Role, catalog: &Catalog, notes: &mut Vec<Note>) -> V
             Role { grants: pieces.iter().flat_map(|piece| piece.grants(database)).collect(), ..role.clone() };
         let unsaid = wishes::unsaid(&declared, catalog, objects, database);
         if unsaid.is_empty() {
-            entries.extend(pieces.iter().map(|piece| piece.entry(database)));
+            entries.extend(pieces.iter().map(|piece| piece.entry(Some(database))));
         } else {
             let what = format!("grants of {} in database {database:?}", who(role));
             notes.push(Note { what, why: told(&unsaid) });
@@ -61,7 +65,8 @@ fn told(unsaid: &BTreeSet<String>) -> String {
 
 /// One entry of `grants`.
 struct Piece {
-    schema: String,
+    /// `None`: what lies in no schema.
+    schema: Option<String>,
     on: Target,
     privileges: Privileges,
     option: bool,
@@ -70,8 +75,10 @@ struct Piece {
 enum Target {
     Schema,
     All(ObjectKind),
-    /// As they are written, and what is read from that.
-    Some(ObjectKind, Vec<(String, Object)>),
+    /// The key, the objects as they are written there, and what is read from that.
+    Some(&'static str, Named<Value>),
+    /// Columns of one table.
+    Columns(String, Named<String>),
     /// A built-in profile, and what it stands for.
     Profile(String, Vec<(Object, Privileges)>),
 }
@@ -85,22 +92,29 @@ impl Piece {
             privileges,
             grantable: grantable(privileges),
         };
+        let schema = self.schema.clone().unwrap_or_default();
         match &self.on {
-            Target::Schema => vec![grant(Object::Schema(self.schema.clone()), self.privileges)],
-            Target::All(kind) => vec![grant(kind.all(&self.schema), self.privileges)],
+            Target::Schema => vec![grant(Object::Schema(schema), self.privileges)],
+            Target::All(kind) => vec![grant(kind.all(&schema), self.privileges)],
+            Target::Columns(_, columns) => columns.iter().map(|(_, on)| grant(on.clone(), self.privileges)).collect(),
             Target::Some(_, objects) => objects.iter().map(|(_, on)| grant(on.clone(), self.privileges)).collect(),
             Target::Profile(_, parts) => parts.iter().map(|(on, privileges)| grant(on.clone(), *privileges)).collect(),
         }
     }
 
-    fn entry(&self, database: &str) -> Value {
+    fn entry(&self, database: Option<&str>) -> Value {
         let pair = |key: &str, value: Value| (key.to_owned(), value);
-        let mut pairs = vec![pair("database", Value::text(database)), pair("schema", Value::text(&self.schema))];
+        let mut pairs: Vec<_> = database.map(|database| pair("database", Value::text(database))).into_iter().collect();
+        pairs.extend(self.schema.as_ref().map(|schema| pair("schema", Value::text(schema))));
         match &self.on {
             Target::Schema => {}
             Target::All(kind) => pairs.push(pair(kind.word(), Value::text("all"))),
-            Target::Some(kind, objects) => {
-                pairs.push(pair(kind.word(), Value::texts(objects.iter().map(|(written, _)| written.as_str()))));
+            Target::Some(key, objects) => {
+                pairs.push(pair(key, Value::List(objects.iter().map(|(written, _)| written.clone()).collect())));
+            }
+            Target::Columns(table, columns) => {
+                pairs.push(pair("tables", Value::texts([table.as_str()])));
+                pairs.push(pair(spec::COLUMNS, Value::texts(columns.iter().map(|(written, _)| written.as_str()))));
             }
             Target::Profile(name, _) => pairs.push(pair("profile", Value::text(name))),
         }
@@ -142,15 +156,23 @@ fn pieces(
         pieces.extend(whole_schema(schema, own, &all));
         for kind in ObjectKind::ALL {
             let all = all.get(&kind).copied().unwrap_or_default();
-            pieces.extend(one_by_one(schema, kind, all, held, by_types));
+            let single = held.iter().filter(|(object, _)| {
+                object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
+            });
+            pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
         }
+        pieces.extend(on_columns(schema, held));
+        pieces.extend(of_kind(Some(schema), Listed::Types, held, by_types));
+    }
+    for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Database) {
+        pieces.extend(of_kind(None, listed, held, by_types));
     }
     pieces
 }
 
 /// The schema itself, and what is held on all of a kind in it.
 fn whole_schema(schema: &str, own: Extent, all: &BTreeMap<ObjectKind, Extent>) -> Vec<Piece> {
-    let piece = |on, privileges, option| Piece { schema: schema.to_owned(), on, privileges, option };
+    let piece = |on, privileges, option| Piece { schema: Some(schema.to_owned()), on, privileges, option };
     let has_option = all.values().chain([&own]).any(|(_, grantable)| !grantable.is_empty());
     let privileges: BTreeMap<ObjectKind, Privileges> = all.iter().map(|(kind, extent)| (*kind, extent.0)).collect();
     if let Some(profile) = spec::built_in_profile(own.0, &privileges).filter(|_| !has_option) {
@@ -172,22 +194,16 @@ fn whole_schema(schema: &str, own: Extent, all: &BTreeMap<ObjectKind, Extent>) -
 }
 
 /// What is held on single objects beyond what is held on all; those with the same privileges in one entry.
-fn one_by_one(
-    schema: &str,
-    kind: ObjectKind,
+fn one_by_one<'a>(
+    schema: Option<&str>,
+    key: &'static str,
     all: Extent,
-    held: &BTreeMap<Object, Held>,
+    single: impl Iterator<Item = (&'a Object, &'a Held)>,
     by_types: &ByTypes<'_>,
 ) -> Vec<Piece> {
-    let mut together: BTreeMap<(Privileges, bool), Vec<(String, Object)>> = BTreeMap::new();
-    let single = held.iter().filter(|(object, _)| {
-        object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
-    });
+    let mut together: BTreeMap<(Privileges, bool), Named<Value>> = BTreeMap::new();
     for (object, held) in single {
-        // An option that is not held on all has to be said with its privilege.
-        let with_option = (held.grantable & held.privileges) - all.1;
-        let without = held.privileges - all.0 - held.grantable;
-        for (privileges, option) in [(without, false), (with_option, true)] {
+        for (privileges, option) in apart(held, all) {
             // One that cannot be written is missed when the account is checked.
             if let Some(written) = written(object, by_types).filter(|_| !privileges.is_empty()) {
                 together.entry((privileges, option)).or_default().push(written);
@@ -197,24 +213,87 @@ fn one_by_one(
     together
         .into_iter()
         .map(|((privileges, option), named)| Piece {
-            schema: schema.to_owned(),
-            on: Target::Some(kind, named),
+            schema: schema.map(str::to_owned),
+            on: Target::Some(key, named),
             privileges,
             option,
         })
         .collect()
 }
 
+/// What is held without grant option, and what is held with it, beyond what is held on all.
+fn apart(held: &Held, all: Extent) -> [(Privileges, bool); 2] {
+    // An option that is not held on all has to be said with its privilege.
+    let with_option = (held.grantable & held.privileges) - all.1;
+    let without = held.privileges - all.0 - held.grantable;
+    [(without, false), (with_option, true)]
+}
+
+/// What is held on objects of another kind, in this schema if they lie in any.
+fn of_kind(schema: Option<&str>, listed: Listed, held: &BTreeMap<Object, Held>, by_types: &ByTypes<'_>) -> Vec<Piece> {
+    let single = held.iter().filter(|(object, _)| Listed::of(object) == Some(listed) && object.schema() == schema);
+    one_by_one(schema, listed.key(), Extent::default(), single, by_types)
+}
+
+/// What is held on columns: table by table, those with the same privileges in one entry.
+fn on_columns(schema: &str, held: &BTreeMap<Object, Held>) -> Vec<Piece> {
+    let mut together: BTreeMap<(&str, Privileges, bool), Named<String>> = BTreeMap::new();
+    for (object, held) in held.iter().filter(|(object, _)| object.schema() == Some(schema)) {
+        let Object::Column { table, column, .. } = object else { continue };
+        for (privileges, option) in apart(held, Extent::default()) {
+            if !privileges.is_empty() {
+                together.entry((table, privileges, option)).or_default().push((column.clone(), object.clone()));
+            }
+        }
+    }
+    let piece = |((table, privileges, option), columns): ((&str, Privileges, bool), _)| Piece {
+        schema: Some(schema.to_owned()),
+        on: Target::Columns(table.to_owned(), columns),
+        privileges,
+        option,
+    };
+    together.into_iter().map(piece).collect()
+}
+
+/// What is held on parameters and tablespaces, as entries. `None`: one of the names cannot be written.
+pub(super) fn shared(role: &Role, catalog: &Catalog) -> Option<Vec<Value>> {
+    let Some(held) = catalog.shared.held.get(&role.name) else { return Some(Vec::new()) };
+    let by_types = ByTypes::new();
+    let mut entries = Vec::new();
+    for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Server) {
+        for piece in of_kind(None, listed, held, &by_types) {
+            let Target::Some(_, objects) = &piece.on else { continue };
+            let is_writable = |on: &Object| match on {
+                Object::Parameter(name) => parameter::name_problem(name).is_none(),
+                _ => true,
+            };
+            if !objects.iter().all(|(_, on)| is_writable(on)) {
+                return None;
+            }
+            entries.push(piece.entry(None));
+        }
+    }
+    Some(entries)
+}
+
 /// An object as users.yaml names it, and what is read from that. Routines by the types of their arguments alone, if
 /// that says which.
-fn written(object: &Object, by_types: &ByTypes<'_>) -> Option<(String, Object)> {
+fn written(object: &Object, by_types: &ByTypes<'_>) -> Option<(Value, Object)> {
     match object {
-        Object::Table { name, .. } | Object::Sequence { name, .. } => Some((name.clone(), object.clone())),
+        Object::Table { name, .. }
+        | Object::Sequence { name, .. }
+        | Object::Type { name, .. }
+        | Object::Language(name)
+        | Object::ForeignDataWrapper(name)
+        | Object::ForeignServer(name)
+        | Object::Parameter(name)
+        | Object::Tablespace(name) => Some((Value::text(name), object.clone())),
+        Object::LargeObject(oid) => Some((Value::Plain(oid.to_string()), object.clone())),
         Object::Routine { schema, .. } => {
             by_types.get(object).copied().into_iter().chain([object]).find_map(|object| {
                 let Object::Routine { name, arguments, .. } = object else { return None };
                 let text = format!("{name}({arguments})");
-                spec::routine(&text, schema).filter(|read| read == object).map(|read| (text, read))
+                spec::routine(&text, schema).filter(|read| read == object).map(|read| (Value::Text(text), read))
             })
         }
         _ => None,

@@ -131,7 +131,14 @@ fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>) -> Entry {
     }
     let mut notes = Vec::new();
     let mut keys = access::keys(role, catalog);
-    let grants = inside::grants(role, catalog, &mut notes);
+    let mut grants = inside::grants(role, catalog, &mut notes);
+    match inside::shared(role, catalog) {
+        Some(shared) => grants.extend(shared),
+        None => notes.push(Note {
+            what: format!("privileges of {who} on parameters and tablespaces"),
+            why: "one of the parameters has a name that cannot be declared; revoke that privilege".to_owned(),
+        }),
+    }
     if !grants.is_empty() {
         keys.push(("grants", Value::Lines(grants)));
     }

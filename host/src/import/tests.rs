@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{Imported, import};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Held};
 use crate::model::{Expiry, Limit, Object, Privileges, Role, SecretState, Setting, Severity, Spec, Standing};
 use crate::plan::Plan;
 use crate::reconcile::{laws, laws_inside};
-use crate::resolve::{self, Records, wishes};
+use crate::resolve::{self, Records, shared, wishes};
 use crate::spec::{self, Document};
 
 /// Names that YAML, SQL and terminals would each read otherwise.
@@ -35,6 +35,7 @@ fn declared(imported: &Imported) -> Spec {
 fn first_plan(imported: &Imported, catalog: &Catalog) -> (Plan, Vec<String>) {
     let (mut spec, mut catalog) = (declared(imported), catalog.clone());
     let mut findings = wishes::complete(&mut spec, &mut catalog, &Records::new());
+    findings.extend(shared::complete(&mut spec, &mut catalog, &Records::new()));
     let in_sync: BTreeMap<String, bool> = spec.roles.keys().map(|name| (name.clone(), true)).collect();
     let resolved = resolve::resolve(&spec, &catalog, &Records::new(), &in_sync);
     assert!(!resolved.blocked && resolved.skipped.is_empty(), "{resolved:#?}");
@@ -210,6 +211,24 @@ fn the_end_of_a_password_is_a_date_or_a_time_or_cannot_be_said() {
     assert_eq!(written(-1).as_deref(), Some("    valid_until: \"1969-12-31T23:59:59Z\""));
     for seconds in [i64::MIN, 253_402_300_800, -62_200_000_000_000] {
         assert_eq!(written(seconds), None);
+    }
+}
+
+#[test]
+fn what_is_held_on_parameters_and_tablespaces_is_written_down_where_it_can_be() {
+    for (name, can_be_said) in [("log_min_messages", true), ("app.x", true), ("app.x-y", false)] {
+        let mut catalog = one(user("alice"));
+        let held = Held { privileges: Privileges::SET, grantable: Privileges::SET, ..Held::default() };
+        let on_tablespace = Held { privileges: Privileges::CREATE, ..Held::default() };
+        let both = [(Object::Parameter(name.into()), held), (Object::Tablespace("it's".into()), on_tablespace)];
+        catalog.shared.held.insert("alice".into(), both.into());
+        catalog.shared.others.insert(Object::Tablespace("it's".into()), "postgres".into());
+        let imported = import(&catalog);
+        assert_eq!(imported.users_yaml().contains("tablespaces: ["), can_be_said, "{}", imported.users_yaml());
+        assert_eq!(imported.users_yaml().contains("grant_option: true"), can_be_said, "{}", imported.users_yaml());
+        assert_eq!(imported.warnings().len(), usize::from(!can_be_said), "{:?}", imported.warnings());
+        let (plan, warnings) = first_plan(&imported, &catalog);
+        assert!(plan.steps.is_empty() && warnings.is_empty(), "{:#?}", plan.steps);
     }
 }
 

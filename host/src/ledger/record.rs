@@ -51,7 +51,9 @@ struct AppliedDatabase {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct AppliedGrant {
-    database: String,
+    /// Absent for what belongs to the whole server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
     /// Such as `table` or `future-tables`.
     on: String,
     /// Default privileges: whose.
@@ -63,25 +65,34 @@ struct AppliedGrant {
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     arguments: Option<String>,
+    /// Columns: which one of the table that is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    /// Large objects have no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oid: Option<u32>,
     privileges: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     grantable: Vec<String>,
 }
 
 impl AppliedGrant {
-    /// `None` for what lies in no database, and for what this version does not manage.
+    /// `None` for databases, which have a list of their own.
     fn of(grant: &Grant) -> Option<AppliedGrant> {
         let mut applied = AppliedGrant {
-            database: grant.database.clone()?,
+            database: grant.database.clone(),
             on: String::new(),
             owner: grant.on.future_owner().map(str::to_owned),
             schema: grant.on.schema().map(str::to_owned),
             name: None,
             arguments: None,
+            column: None,
+            oid: None,
             privileges: words(grant.privileges),
             grantable: words(grant.grantable),
         };
         let (on, name, arguments) = match &grant.on {
+            Object::Database(_) => return None,
             Object::Schema(_) => ("schema", None, None),
             Object::Table { name, .. } => ("table", Some(name), None),
             Object::Sequence { name, .. } => ("sequence", Some(name), None),
@@ -94,7 +105,20 @@ impl AppliedGrant {
             Object::FutureRoutines { .. } => ("future-routines", None, None),
             Object::FutureTypes { .. } => ("future-types", None, None),
             Object::FutureSchemas { .. } => ("future-schemas", None, None),
-            _ => return None,
+            Object::Type { name, .. } => ("type", Some(name), None),
+            Object::Language(name) => ("language", Some(name), None),
+            Object::ForeignDataWrapper(name) => ("foreign-data-wrapper", Some(name), None),
+            Object::ForeignServer(name) => ("foreign-server", Some(name), None),
+            Object::Parameter(name) => ("parameter", Some(name), None),
+            Object::Tablespace(name) => ("tablespace", Some(name), None),
+            Object::Column { table, column, .. } => {
+                applied.column = Some(column.clone());
+                ("column", Some(table), None)
+            }
+            Object::LargeObject(oid) => {
+                applied.oid = Some(*oid);
+                ("large-object", None, None)
+            }
         };
         applied.on = on.to_owned();
         applied.name = name.cloned();
@@ -118,10 +142,21 @@ impl AppliedGrant {
             "future-routines" => Object::FutureRoutines { owner: owner?, schema },
             "future-types" => Object::FutureTypes { owner: owner?, schema },
             "future-schemas" => Object::FutureSchemas { owner: owner?, schema },
+            "type" => Object::Type { schema: schema?, name: self.name? },
+            "language" => Object::Language(self.name?),
+            "foreign-data-wrapper" => Object::ForeignDataWrapper(self.name?),
+            "foreign-server" => Object::ForeignServer(self.name?),
+            "parameter" => Object::Parameter(self.name?),
+            "tablespace" => Object::Tablespace(self.name?),
+            "column" => Object::Column { schema: schema?, table: self.name?, column: self.column? },
+            "large-object" => Object::LargeObject(self.oid?),
             _ => return None,
         };
         let (privileges, grantable) = (of_words(&self.privileges), of_words(&self.grantable));
-        Some(Grant { database: Some(self.database), on, privileges, grantable })
+        if on.is_of_server() != self.database.is_none() {
+            return None;
+        }
+        Some(Grant { database: self.database, on, privileges, grantable })
     }
 }
 

@@ -117,15 +117,42 @@ impl Object {
         }
     }
 
-    /// The privileges that this version grants and revokes on it; none: it is not managed.
+    /// Whether it belongs to the whole server, and to no database.
+    pub fn is_of_server(&self) -> bool {
+        matches!(self, Object::Database(_)) || self.is_shared()
+    }
+
+    /// Of these, those whose privileges are declared under `grants`.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Object::Parameter(_) | Object::Tablespace(_))
+    }
+
+    /// For a column: the table that it is one of.
+    pub fn table_of(&self) -> Option<Object> {
+        match self {
+            Object::Column { schema, table, .. } => Some(Object::Table { schema: schema.clone(), name: table.clone() }),
+            _ => None,
+        }
+    }
+
+    /// The privileges that there are on it.
     pub fn known_privileges(&self) -> Privileges {
-        let types_or_schemas = match self {
+        match self {
             Object::FutureSchemas { .. } | Object::Schema(_) => Privileges::USAGE | Privileges::CREATE,
-            Object::FutureTypes { .. } => Privileges::USAGE,
             Object::Database(_) => Privileges::CONNECT | Privileges::CREATE | Privileges::TEMPORARY,
-            _ => Privileges::empty(),
-        };
-        self.kind().map_or(types_or_schemas, ObjectKind::privileges)
+            Object::Column { .. } => {
+                Privileges::SELECT | Privileges::INSERT | Privileges::UPDATE | Privileges::REFERENCES
+            }
+            Object::Type { .. }
+            | Object::FutureTypes { .. }
+            | Object::Language(_)
+            | Object::ForeignDataWrapper(_)
+            | Object::ForeignServer(_) => Privileges::USAGE,
+            Object::LargeObject(_) => Privileges::SELECT | Privileges::UPDATE,
+            Object::Parameter(_) => Privileges::SET | Privileges::ALTER_SYSTEM,
+            Object::Tablespace(_) => Privileges::CREATE,
+            _ => self.kind().map_or(Privileges::empty(), ObjectKind::privileges),
+        }
     }
 
     /// For messages: `table "sales"."orders"`.
@@ -134,6 +161,16 @@ impl Object {
         let all = |kind: ObjectKind, schema: &str| format!("all {} of schema {schema:?}", kind.word());
         match (self, self.future_owner()) {
             (Object::Database(name), _) => format!("database {name:?}"),
+            (Object::Parameter(name), _) => format!("parameter {name:?}"),
+            (Object::Tablespace(name), _) => format!("tablespace {name:?}"),
+            (Object::Language(name), _) => format!("language {name:?}"),
+            (Object::ForeignDataWrapper(name), _) => format!("foreign-data wrapper {name:?}"),
+            (Object::ForeignServer(name), _) => format!("foreign server {name:?}"),
+            (Object::LargeObject(oid), _) => format!("large object {oid}"),
+            (Object::Type { schema, name }, _) => dotted("type", schema, name),
+            (Object::Column { schema, table, column }, _) => {
+                format!("column {column:?} of {}", dotted("table", schema, table))
+            }
             (Object::Schema(name), _) => format!("schema {name:?}"),
             (Object::Table { schema, name }, _) => dotted("table", schema, name),
             (Object::Sequence { schema, name }, _) => dotted("sequence", schema, name),

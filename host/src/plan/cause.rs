@@ -37,12 +37,22 @@ pub fn of(
             // An edge that changes its options is revoked and granted anew.
             !role.memberships.iter().any(|edge| edge.role == membership.role && edge.admin == membership.admin)
         }
-        Change::GrantPrivilege { grant, .. } => role.grants.iter().any(|held| {
-            held.database == grant.database && held.on == grant.on && held.privileges.contains(grant.privileges)
-        }),
+        Change::GrantPrivilege { grant, .. } => {
+            let was_given = role.grants.iter().any(|held| {
+                held.database == grant.database && held.on == grant.on && held.privileges.contains(grant.privileges)
+            });
+            // What goes from a table takes along what is to stay on its columns.
+            let table = grant.on.table_of();
+            let was_taken_along = role.grants.iter().any(|held| {
+                held.database == grant.database
+                    && table.as_ref().is_some_and(|table| held.on == *table || concern_each_other(&held.on, table))
+                    && is_given_up(held, grant.privileges, declared)
+            });
+            was_given && !was_taken_along
+        }
         Change::RevokePrivilege { grant, .. } => !role.grants.iter().any(|held| {
             held.database == grant.database
-                && held.privileges.intersects(grant.privileges)
+                && (held.privileges.intersects(grant.privileges) || held.grantable.intersects(grant.grantable))
                 && (held.on == grant.on
                     || (concern_each_other(&held.on, &grant.on) && !is_declared(held, grant.privileges, declared)))
         }),
@@ -58,6 +68,16 @@ fn is_declared(before: &Grant, privileges: Privileges, declared: Option<&Role>) 
     let mut grants = declared.into_iter().flat_map(|role| &role.grants);
     grants
         .any(|wish| wish.database == before.database && wish.on == before.on && wish.privileges.intersects(privileges))
+}
+
+/// Whether what was given before, or its grant option, is wished for no more.
+fn is_given_up(before: &Grant, privileges: Privileges, declared: Option<&Role>) -> bool {
+    let wishes = declared.into_iter().flat_map(|role| &role.grants);
+    let wishes = wishes.filter(|wish| wish.database == before.database && wish.on == before.on);
+    let (kept, options) = wishes.fold((Privileges::empty(), Privileges::empty()), |(kept, options), wish| {
+        (kept | wish.privileges, options | wish.grantable)
+    });
+    (before.privileges & privileges).intersects(!kept) || (before.grantable & privileges).intersects(!options)
 }
 
 /// What was given on all objects of a schema may be taken away one by one, and the other way round.
@@ -182,6 +202,30 @@ mod tests {
         assert_eq!(revoke("sales", Privileges::SELECT), Cause::Spec);
         assert_eq!(revoke("sales", Privileges::DELETE), Cause::Drift);
         assert_eq!(revoke("stock", Privileges::SELECT), Cause::Drift);
+    }
+
+    #[test]
+    fn what_is_granted_again_on_a_column_since_its_table_took_it_along_is_a_change_of_the_spec_if_the_table_was_declared()
+     {
+        let grant =
+            |on, grantable| Grant { database: Some("shop".into()), on, privileges: Privileges::SELECT, grantable };
+        let (option, none) = (Privileges::SELECT, Privileges::empty());
+        let table = Object::Table { schema: "sales".into(), name: "orders".into() };
+        let column = Object::Column { schema: "sales".into(), table: "orders".into(), column: "id".into() };
+        let cause = |before: Vec<Grant>, declared: Vec<Grant>| {
+            let role = Role { grants: before, ..alice() };
+            let applied = BTreeMap::from([("alice", Applied { role: &role, secret_version: None })]);
+            let change = Change::GrantPrivilege { role: Some("alice".into()), grant: grant(column.clone(), option) };
+            of(&change, &applied, None, Some(&Role { grants: declared, ..alice() }))
+        };
+        let on_column = || grant(column.clone(), option);
+        let all = Object::AllTables("sales".into());
+        assert_eq!(cause(vec![on_column()], vec![on_column()]), Cause::Drift);
+        assert_eq!(cause(vec![on_column(), grant(table.clone(), none)], vec![on_column()]), Cause::Spec);
+        assert_eq!(cause(vec![on_column(), grant(all, none)], vec![on_column()]), Cause::Spec);
+        let (with, without) = (grant(table.clone(), option), grant(table, none));
+        assert_eq!(cause(vec![on_column(), with.clone()], vec![on_column(), without.clone()]), Cause::Spec);
+        assert_eq!(cause(vec![on_column(), with.clone()], vec![on_column(), with]), Cause::Drift);
     }
 
     #[test]

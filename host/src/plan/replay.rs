@@ -187,8 +187,7 @@ fn require(roles: &Roles<'_>, name: &str) -> Result<(), String> {
 /// Privileges of roles are carried out, those of PUBLIC are not; and not on every object.
 fn grantee<'a>(role: Option<&'a str>, grant: &Grant) -> Result<&'a str, String> {
     let role = role.ok_or("PUBLIC is not managed")?;
-    let inside = !matches!(grant.on, Object::Database(_));
-    if grant.on.known_privileges().is_empty() || inside != grant.database.is_some() {
+    if grant.on.known_privileges().is_empty() || grant.on.is_of_server() != grant.database.is_none() {
         return Err(format!("this version of Rolewright does not carry out privileges on {:?}", grant.on));
     }
     Ok(role)

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod rehearse;
 pub mod removal;
 pub mod retry;
+mod shared;
 pub mod snapshot;
 pub mod target;
 pub mod tls;

@@ -36,13 +36,16 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
     let names = names;
     let roles: Vec<&str> = question.roles.iter().map(String::as_str).collect();
     let schemas: Vec<&str> = question.schemas.iter().map(String::as_str).collect();
+    let named = Named::of(question);
+    let asked = named.parameters();
     let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
     // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
-    let (found, relations, routines, privileges, defaults, everybody, fingerprint) = try_join!(
+    let (found, relations, routines, others, privileges, defaults, everybody, fingerprint) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
         rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
+        rows(client, include_str!("queries/objects/others.sql"), &asked, |row| names.other(row)),
         rows(client, include_str!("queries/objects/privileges.sql"), &roles, |row| names.privilege(row)),
         rows(client, include_str!("queries/objects/default_privileges.sql"), &roles, |row| names
             .default_privilege(row)),
@@ -60,16 +63,24 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
         }
         objects.members.entry((ObjectKind::Routine, schema)).or_default().insert(object, owner);
     }
+    for other in others.into_iter().flatten() {
+        match other {
+            Other::Granted(object, owner) => {
+                objects.others.insert(object, owner);
+            }
+            Other::Untrusted(language) => {
+                objects.untrusted_languages.insert(language);
+            }
+        }
+    }
     let everybody = everybody.into_iter().filter(|_| question.roles.contains(PUBLIC)).map(Some);
     for found in privileges.into_iter().chain(defaults).chain(everybody).flatten() {
-        let held = objects.held.entry(found.grantee).or_default().entry(found.on).or_default();
-        held.privileges |= found.privilege;
-        if found.is_grantable {
-            held.grantable |= found.privilege;
+        if found.on.kind().is_none()
+            && let Some(owner) = found.owner
+        {
+            objects.others.insert(found.on.clone(), owner);
         }
-        if let Some(grantor) = found.foreign_grantor {
-            *held.foreign.entry(grantor).or_default() |= found.privilege;
-        }
+        objects.hold(found.grantee, found.on, found.privilege, found.is_grantable, found.foreign_grantor);
     }
     Ok(objects)
 }
@@ -83,21 +94,73 @@ pub async fn fingerprint(client: &Client) -> Result<String, Error> {
     rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
 }
 
+/// What is asked for by name, as arrays of the same length.
+#[derive(Default)]
+struct Named<'a> {
+    types: [Vec<&'a str>; 2],
+    columns: [Vec<&'a str>; 3],
+    large_objects: Vec<u32>,
+}
+
+impl<'a> Named<'a> {
+    fn of(question: &'a Question) -> Named<'a> {
+        let mut named = Named::default();
+        for object in &question.named {
+            match object {
+                Object::Type { schema, name } => {
+                    named.types[0].push(schema);
+                    named.types[1].push(name);
+                }
+                Object::Column { schema, table, column } => {
+                    named.columns[0].push(schema);
+                    named.columns[1].push(table);
+                    named.columns[2].push(column);
+                }
+                Object::LargeObject(oid) => named.large_objects.push(*oid),
+                _ => {}
+            }
+        }
+        named
+    }
+
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 6] {
+        let [schemas, types] = &self.types;
+        let [of, tables, columns] = &self.columns;
+        [
+            (schemas, Type::TEXT_ARRAY),
+            (types, Type::TEXT_ARRAY),
+            (of, Type::TEXT_ARRAY),
+            (tables, Type::TEXT_ARRAY),
+            (columns, Type::TEXT_ARRAY),
+            (&self.large_objects, Type::OID_ARRAY),
+        ]
+    }
+}
+
+/// Something else than a schema or what lies in one by the thousand.
+enum Other {
+    /// That privileges can be granted on, and its owner.
+    Granted(Object, String),
+    /// A language that is for superusers only.
+    Untrusted(String),
+}
+
 /// Role names by OID.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     by_oid: BTreeMap<u32, Cow<'a, str>>,
 }
 
 struct FoundPrivilege {
     on: Object,
     grantee: String,
+    owner: Option<String>,
     foreign_grantor: Option<String>,
     privilege: Privileges,
     is_grantable: bool,
 }
 
 impl<'a> Names<'a> {
-    fn of(catalog: &'a Catalog) -> Names<'a> {
+    pub(super) fn of(catalog: &'a Catalog) -> Names<'a> {
         Names { by_oid: catalog.oids.iter().map(|(name, oid)| (*oid, name.as_str().into())).collect() }
     }
 
@@ -112,7 +175,7 @@ impl<'a> Names<'a> {
     }
 
     /// One that was made since the catalog was read goes by its number: nobody declared it.
-    fn name(&self, oid: u32) -> String {
+    pub(super) fn name(&self, oid: u32) -> String {
         self.by_oid.get(&oid).map_or_else(|| oid.to_string(), |name| name.clone().into_owned())
     }
 
@@ -139,27 +202,24 @@ impl<'a> Names<'a> {
         Ok((schema, object, types, self.name(row.try_get(4)?)))
     }
 
+    fn other(&self, row: &Row) -> Result<Option<Other>, Error> {
+        let Some(object) = named(row)? else { return Ok(None) };
+        Ok(Some(match object {
+            Object::Language(name) if !row.try_get::<_, bool>(5)? => Other::Untrusted(name),
+            object => Other::Granted(object, self.name(row.try_get(4)?)),
+        }))
+    }
+
     fn privilege(&self, row: &Row) -> Result<Option<FoundPrivilege>, Error> {
-        let schema: String = row.try_get(1)?;
-        let name = row.try_get::<_, Option<String>>(2)?.unwrap_or_default();
-        let on = match row.try_get(0)? {
-            "schema" => Object::Schema(schema),
-            "table" => Object::Table { schema, name },
-            "sequence" => Object::Sequence { schema, name },
-            "routine" => {
-                let arguments = row.try_get::<_, Option<String>>(3)?.unwrap_or_default();
-                Object::Routine { schema, name, arguments }
-            }
-            _ => return Ok(None),
-        };
-        let grantor = self.name(row.try_get(5)?);
-        let by_owner: bool = row.try_get(6)?;
+        let Some(on) = named(row)? else { return Ok(None) };
+        let (grantor, owner): (u32, u32) = (row.try_get(5)?, row.try_get(6)?);
         Ok(Some(FoundPrivilege {
             on,
             grantee: row.try_get(4)?,
-            foreign_grantor: (!by_owner).then_some(grantor),
+            owner: Some(self.name(owner)),
+            foreign_grantor: (grantor != owner).then(|| self.name(grantor)),
             // One that this version does not know is none that it could have given.
-            privilege: Privileges::from_name(row.try_get(7)?).unwrap_or_default(),
+            privilege: Privileges::from_keyword(row.try_get(7)?).unwrap_or_default(),
             is_grantable: row.try_get(8)?,
         }))
     }
@@ -171,6 +231,7 @@ impl<'a> Names<'a> {
             on: Object::Schema(row.try_get(0)?),
             grantee: PUBLIC.to_owned(),
             foreign_grantor: (!by_owner).then_some(grantor),
+            owner: None,
             privilege: Privileges::from_name(row.try_get(3)?).unwrap_or_default(),
             is_grantable: false,
         })
@@ -189,9 +250,32 @@ impl<'a> Names<'a> {
         Ok(Some(FoundPrivilege {
             on,
             grantee: row.try_get(3)?,
+            owner: None,
             foreign_grantor: None,
-            privilege: Privileges::from_name(row.try_get(4)?).unwrap_or_default(),
+            privilege: Privileges::from_keyword(row.try_get(4)?).unwrap_or_default(),
             is_grantable: row.try_get(5)?,
         }))
     }
+}
+
+/// The object that the first four columns of a row name: kind, schema, name, part.
+fn named(row: &Row) -> Result<Option<Object>, Error> {
+    let text = |column| row.try_get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+    let (schema, name, part) = (text(1)?, text(2)?, text(3)?);
+    Ok(Some(match row.try_get(0)? {
+        "schema" => Object::Schema(schema),
+        "table" => Object::Table { schema, name },
+        "sequence" => Object::Sequence { schema, name },
+        "routine" => Object::Routine { schema, name, arguments: part },
+        "column" => Object::Column { schema, table: name, column: part },
+        "type" => Object::Type { schema, name },
+        "language" => Object::Language(name),
+        "foreign data wrapper" => Object::ForeignDataWrapper(name),
+        "foreign server" => Object::ForeignServer(name),
+        "large object" => match name.parse() {
+            Ok(oid) => Object::LargeObject(oid),
+            Err(_) => return Ok(None),
+        },
+        _ => return Ok(None),
+    }))
 }

@@ -14,6 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 use zeroize::Zeroizing;
 
+use super::shared;
 use crate::catalog::{Catalog, Server};
 use crate::model::{
     Attributes, Database, Expiry, Grant, Limit, Membership, Mode, Object, PUBLIC, Privileges, Role, Setting, Standing,
@@ -81,16 +82,17 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     } else {
         include_str!("queries/memberships_before_16.sql")
     };
-    // All at once on the wire: one round trip instead of seven. Rows are taken apart as they come, for
+    // All at once on the wire: one round trip instead of eight. Rows are taken apart as they come, for
     // a list of them takes several times the memory of what is in them.
-    let (found, memberships, databases, privileges, everybody, settings, fingerprint) = try_join!(
+    let (found, memberships, databases, privileges, everybody, settings, on_shared, fingerprint) = try_join!(
         read_roles(client, roles_sql, server.reads_verifiers),
         rows(client, memberships_sql, &[], Edge::read),
         rows(client, include_str!("queries/databases.sql"), &[], FoundDatabase::read),
         rows(client, include_str!("queries/database_privileges.sql"), &[], FoundPrivilege::read),
         rows(client, include_str!("queries/everybody.sql"), &[], FoundPrivilege::read_everybody),
         rows(client, include_str!("queries/settings.sql"), &[], read_setting),
-        fingerprint(client, server.reads_verifiers),
+        shared::read(client, &server),
+        fingerprint(client, &server),
     )?;
     let (mut found, verifiers) = found;
     found.add_memberships(&memberships);
@@ -113,6 +115,7 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
         }
         catalog.roles.insert(role.name.clone(), role);
     }
+    catalog.shared = shared::objects(on_shared, &catalog);
     Ok(Snapshot { catalog, verifiers, in_recovery })
 }
 
@@ -154,13 +157,22 @@ pub async fn server(client: &Client, target: &str) -> Result<(Server, bool), Err
     Ok((server, row.try_get("in_recovery")?))
 }
 
-/// The digest of the row versions behind the catalog: one small query.
-pub async fn fingerprint(client: &Client, reads_verifiers: bool) -> Result<String, Error> {
-    let sql = if reads_verifiers {
+/// The digest of the row versions behind the catalog: one small query, or two at once.
+pub async fn fingerprint(client: &Client, server: &Server) -> Result<String, Error> {
+    let sql = if server.reads_verifiers {
         include_str!("queries/fingerprint.sql")
     } else {
         include_str!("queries/fingerprint_without_verifiers.sql")
     };
+    if !server.has_parameter_privileges() {
+        return one_text(client, sql).await;
+    }
+    let parameters = include_str!("queries/fingerprint_parameters.sql");
+    let (all, parameters) = try_join!(one_text(client, sql), one_text(client, parameters))?;
+    Ok(format!("{all}:{parameters}"))
+}
+
+async fn one_text(client: &Client, sql: &str) -> Result<String, Error> {
     let rows = client.query_typed(sql, &[]).await?;
     rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
 }
@@ -306,7 +318,7 @@ impl FoundPrivilege {
             grantor: row.try_get(2)?,
             by_owner: row.try_get(3)?,
             // One that this version does not know is none that it could have given.
-            privilege: Privileges::from_name(row.try_get(4)?).unwrap_or_default(),
+            privilege: Privileges::from_keyword(row.try_get(4)?).unwrap_or_default(),
             is_grantable: row.try_get(5)?,
         })
     }

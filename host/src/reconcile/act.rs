@@ -22,7 +22,7 @@ use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
 use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
-use crate::resolve::{self, Kind};
+use crate::resolve::{self, Kind, shared};
 use crate::sql::quote;
 
 /// How an attempt ended.
@@ -314,19 +314,24 @@ impl Reconciler {
             return Ok(Vec::new());
         }
         let read = snapshot::read_in_transaction(client, &server.target).await;
-        let mut read = self.attempt(read, planned, "compare the outcome with the plan")?.catalog;
+        let mut now = self.attempt(read, planned, "compare the outcome with the plan")?.catalog;
         if let Some(wanted) = planned.resolved.desired.get(PUBLIC) {
-            let everybody = resolve::databases::everybody_as_found(&read, &wanted.grants);
-            read.roles.insert(PUBLIC.to_owned(), everybody);
+            let everybody = resolve::databases::everybody_as_found(&now, &wanted.grants);
+            now.roles.insert(PUBLIC.to_owned(), everybody);
         }
-        let roles = read.roles;
         let known: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let finished = turn.finished(planned);
         let mut more = Vec::new();
         let names = planned.resolved.in_scope.iter().map(String::as_str);
         for name in names.filter(|name| finished.contains(name) && !known.contains(name)) {
-            let (Some(made), Some(wanted)) = (roles.get(name), planned.resolved.desired.get(name)) else { continue };
+            let (Some(made), Some(wanted)) = (now.roles.get(name), planned.resolved.desired.get(name)) else {
+                continue;
+            };
             let mut made = made.clone();
+            let found = planned.observation.catalog.roles.get(name);
+            if [found, Some(wanted)].into_iter().flatten().any(|role| role.grants.iter().any(|it| it.on.is_shared())) {
+                made.grants.extend(shared::held(name, &now));
+            }
             // Hidden from who may not read pg_authid.
             made.has_password = wanted.has_password;
             let mut wanted = wanted.clone();
@@ -344,7 +349,7 @@ impl Reconciler {
     }
 
     pub(super) async fn fingerprint(&self, client: &Client, planned: &Planned) -> Result<String, CycleError> {
-        let fingerprint = snapshot::fingerprint(client, planned.observation.catalog.server.reads_verifiers).await;
+        let fingerprint = snapshot::fingerprint(client, &planned.observation.catalog.server).await;
         self.attempt(fingerprint, planned, "compare the catalog's fingerprint")
     }
 

@@ -243,14 +243,11 @@ impl Reconciler {
         roles.retain(|role| !known.contains(role) && (tried.contains(role) || !has_grants(planned, role, database)));
         let wanted = roles.into_iter().filter_map(|role| resolved.desired.get(role));
         let wanted: Vec<_> = wanted.collect();
-        let question = Question {
-            roles: wanted.iter().map(|role| role.name.clone()).collect(),
-            schemas: wanted
-                .iter()
-                .flat_map(|role| inside(&role.grants, database))
-                .filter_map(|grant| grant.on.schema().map(str::to_owned))
-                .collect(),
-        };
+        let mut question =
+            Question { roles: wanted.iter().map(|role| role.name.clone()).collect(), ..Question::default() };
+        for role in &wanted {
+            inside(&role.grants, database).for_each(|grant| question.add(&role.name, &grant.on));
+        }
         let objects = objects::read_in_transaction(client, &observation.catalog, &question).await?;
         let mut more = Vec::new();
         for role in wanted {

@@ -12,7 +12,7 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, databases, terms, wishes};
+use crate::resolve::{self, Kind, Resolved, databases, shared, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -138,6 +138,7 @@ impl Reconciler {
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
+        findings.extend(shared::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
         terms::enforce(&terms.ended, &spec, catalog, &mut resolved);

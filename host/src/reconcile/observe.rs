@@ -159,7 +159,7 @@ impl Reconciler {
         let (server, _) = snapshot::server(&client, &self.settings.target.to_string())
             .await
             .map_err(|error| CycleError::postgres(&error, "ask what the server is", &Server::default()))?;
-        let fingerprint = snapshot::fingerprint(&client, server.reads_verifiers)
+        let fingerprint = snapshot::fingerprint(&client, &server)
             .await
             .map_err(|error| CycleError::postgres(&error, "read the catalog's fingerprint", &server))?;
         Ok((client, Some((server, fingerprint))))

@@ -122,7 +122,8 @@ fn place_of(grant: Grant) -> Grant {
 
 /// Of a role that is not as it was meant to be, where to look for what it holds; `None`: nowhere.
 pub(super) fn only_inside(applied: Role) -> Option<Role> {
-    let grants: Vec<Grant> = inside(&applied.grants).cloned().map(place_of).collect();
+    let looked_at = |grant: &&Grant| grant.database.is_some() || grant.on.is_shared();
+    let grants: Vec<Grant> = applied.grants.iter().filter(looked_at).cloned().map(place_of).collect();
     (!grants.is_empty()).then(|| Role { grants, ..Role::new(applied.name, applied.mode, applied.attributes) })
 }
 

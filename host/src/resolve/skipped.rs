@@ -48,6 +48,21 @@ pub(super) fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding
                     .help("leave MAINTAIN out, or move to PostgreSQL 17 or later"),
             );
         }
+        let on_parameter = |grant: &&Grant| matches!(grant.on, Object::Parameter(_));
+        if let Some(grant) =
+            role.grants.iter().find(on_parameter).filter(|_| !catalog.server.has_parameter_privileges())
+        {
+            let version = catalog.server.version / 10_000;
+            let message = format!(
+                "{:?} is left as it is: PostgreSQL {version} has no privileges on parameters, such as {}",
+                role.name,
+                grant.on.in_words()
+            );
+            findings.push(
+                Finding::new(Severity::Error, "privilege-unknown", &role.path, message)
+                    .help("leave `parameters` out of its grants, or move to PostgreSQL 15 or later"),
+            );
+        }
         for edge in &role.memberships {
             if is_predefined(&edge.role) && !catalog.roles.contains_key(&edge.role) {
                 let message = format!(

@@ -17,11 +17,12 @@
 //! - *wished for one*: a grant on that object, but for what is wished for all.
 //! - *found and not wished*: a grant on each object; or one on all, if every object has it.
 //!
-//! What a role owns is left out on both sides: an owner holds everything.
+//! What a role owns is left out on both sides: an owner holds everything. And what is found on a column is left out where
+//! it will go together with what is found too much on its table: see [`columns`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Records, is_same};
+use super::{Records, columns, is_same};
 use crate::catalog::{Catalog, Objects, Question, is_predefined};
 use crate::model::{Finding, Grant, Object, ObjectKind, PUBLIC, Privileges, Role, Severity, Spec};
 
@@ -34,16 +35,18 @@ pub fn questions(spec: &Spec, catalog: &Catalog, records: &Records) -> BTreeMap<
     for role in spec.roles.values() {
         for grant in grants_of(role, catalog, records) {
             let Some(database) = &grant.database else { continue };
-            let question = questions.entry(database.clone()).or_default();
-            question.roles.insert(role.name.clone());
-            question.schemas.extend(grant.on.schema().map(str::to_owned));
+            questions.entry(database.clone()).or_default().add(&role.name, &grant.on);
         }
     }
     questions
 }
 
 /// Those it declares, and those it was last left with, if it is still the same role.
-fn grants_of<'a>(role: &'a Role, catalog: &Catalog, records: &'a Records) -> impl Iterator<Item = &'a Grant> {
+pub(super) fn grants_of<'a>(
+    role: &'a Role,
+    catalog: &Catalog,
+    records: &'a Records,
+) -> impl Iterator<Item = &'a Grant> {
     let record = records.get(&role.name).filter(|record| is_same(&role.name, record, catalog));
     let applied = record.and_then(|record| record.applied.as_ref());
     role.grants.iter().chain(applied.into_iter().flat_map(|role| &role.grants))
@@ -168,7 +171,9 @@ impl Wishes {
         let mut missing: BTreeSet<String> = BTreeSet::new();
         for grant in role.grants.iter().filter(|grant| grant.database.as_deref() == Some(place.database)) {
             let Some(on) = exists(&grant.on, place.objects) else {
-                missing.insert(grant.on.in_words());
+                if !wishes.for_superusers(role, &grant.on, place, findings) {
+                    missing.insert(grant.on.in_words());
+                }
                 continue;
             };
             if place.owns(&role.name, &on) || on.future_owner() == Some(role.name.as_str()) {
@@ -195,6 +200,26 @@ impl Wishes {
         wishes.plan_ahead(role, place, findings);
         wishes.leave(role, place, findings);
         wishes
+    }
+
+    /// Whether it is a language that nobody can be granted anything on.
+    fn for_superusers(&self, role: &Role, on: &Object, place: &Place<'_>, findings: &mut Vec<Finding>) -> bool {
+        let Object::Language(name) = on else { return false };
+        if !place.objects.untrusted_languages.contains(name) {
+            return false;
+        }
+        let message = format!(
+            "{:?} is declared to hold USAGE on {} in database {:?}, which is not trusted: only superusers use it, and \
+             PostgreSQL grants nothing on it; the role gets the others",
+            role.name,
+            on.in_words(),
+            place.database
+        );
+        let finding = Finding::new(Severity::Warning, "untrusted-language", &role.path, message);
+        findings.push(
+            finding.help("take it out of `grants`; let a superuser write the functions, and grant EXECUTE on them"),
+        );
+        true
     }
 
     /// What is wished for all need not be said of one, but for a grant option beyond that.
@@ -302,6 +327,9 @@ impl Wishes {
             }
         }
         found.extend(rest.into_iter().map(|(object, extent)| grant(place.database, object, extent)));
+        if let Some(held) = place.objects.held.get(&role.name) {
+            columns::taken_along(&mut found, held, || self.desired(place.database));
+        }
         found.retain(|grant| !grant.privileges.is_empty());
         found
     }

@@ -5,11 +5,28 @@ use std::collections::BTreeMap;
 
 use super::names::{list, name_problem, nearest};
 use super::parse::Reader;
+use super::targets::{COLUMNS, Listed, Scope, Target};
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::model::{Grant, Object, ObjectKind, Privileges};
 
-const GRANT_KEYS: [&str; 8] =
-    ["database", "schema", "tables", "sequences", "routines", "privileges", "profile", "grant_option"];
+const GRANT_KEYS: [&str; 16] = [
+    "database",
+    "schema",
+    "tables",
+    COLUMNS,
+    "sequences",
+    "routines",
+    "types",
+    "languages",
+    "foreign_data_wrappers",
+    "foreign_servers",
+    "large_objects",
+    "parameters",
+    "tablespaces",
+    "privileges",
+    "profile",
+    "grant_option",
+];
 const PROFILE_KEYS: [&str; 4] = ["schema", "tables", "sequences", "routines"];
 
 /// Privileges in one schema: on itself, and on all that lies in it or will.
@@ -44,13 +61,6 @@ impl Default for Profiles {
     fn default() -> Self {
         Profiles(built_in())
     }
-}
-
-/// What an entry of `grants` is about, besides the schema itself.
-enum Target {
-    Schema,
-    All(ObjectKind),
-    Some(Vec<Object>),
 }
 
 impl Reader {
@@ -120,8 +130,10 @@ impl Reader {
             return Vec::new();
         };
         self.unknown_keys(entries, path, &of, &GRANT_KEYS);
-        let database = self.required_name(node, "database", path, &of);
-        let schema = self.required_name(node, "schema", path, &of);
+        let listed = self.kind_listed(node, path, &of);
+        let scope = listed.map_or(Scope::Schema, |(listed, _)| listed.scope());
+        let database = self.place(node, "database", path, &of, listed.map(|it| it.0), scope != Scope::Server);
+        let schema = self.place(node, "schema", path, &of, listed.map(|it| it.0), scope == Scope::Schema);
         if let (Some(schema), Some(at)) = (&schema, node.get("schema"))
             && (schema.starts_with("pg_") || schema == "information_schema")
         {
@@ -132,7 +144,7 @@ impl Reader {
         if let (Some(schema), Some(at)) = (&schema, node.get("schema")) {
             self.not_the_ledger(schema, at.range(), &format!("{path}/schema"));
         }
-        let target = self.target(node, path, &of, schema.as_deref().unwrap_or_default());
+        let target = self.target(node, listed, path, &of, schema.as_deref().unwrap_or_default());
         let grant_option = self.flag(node, "grant_option", path, &of).unwrap_or(false);
         let place = |on: Object, privileges: Privileges| Grant {
             database: database.clone(),
@@ -170,88 +182,52 @@ impl Reader {
             }
             (Some(node), None) => {
                 let path = format!("{path}/privileges");
-                let of_kind = |kind: ObjectKind| (kind.word(), kind.privileges());
                 match target {
                     Target::Schema => {
                         let privileges = self.words_of_privileges(node, &path, "a schema", on_schema());
                         vec![place(Object::Schema(schema), privileges)]
                     }
                     Target::All(kind) => {
-                        let (word, known) = of_kind(kind);
-                        vec![place(kind.all(&schema), self.words_of_privileges(node, &path, word, known))]
+                        let privileges = self.words_of_privileges(node, &path, kind.word(), kind.privileges());
+                        vec![place(kind.all(&schema), privileges)]
                     }
-                    Target::Some(objects) => {
-                        let Some((word, known)) = objects.first().and_then(Object::kind).map(of_kind) else {
-                            return Vec::new();
-                        };
-                        let privileges = self.words_of_privileges(node, &path, word, known);
+                    Target::Some(word, known, objects) => {
+                        let privileges = self.words_of_privileges(node, &path, &word.replace('_', " "), known);
                         objects.into_iter().map(|object| place(object, privileges)).collect()
                     }
                 }
             }
         };
-        if database.is_some() { grants } else { Vec::new() }
+        if database.is_some() || scope == Scope::Server { grants } else { Vec::new() }
     }
 
-    fn required_name(&mut self, node: &Node, key: &str, path: &str, of: &str) -> Option<String> {
-        let Some(value) = node.get(key) else {
-            let message = format!("{of} without `{key}`");
-            let problem = Problem::new(node.start..node.start, "missing-key", path.to_owned(), message);
-            self.report(problem.help("write {database: shop, schema: sales, profile: read_only}"));
-            return None;
-        };
-        self.name(value, &format!("{path}/{key}"), &format!("{key} name"))
-    }
-
-    /// Which objects of the schema an entry is about.
-    fn target(&mut self, node: &Node, path: &str, of: &str, schema: &str) -> Target {
-        let named: Vec<(ObjectKind, &Node)> =
-            ObjectKind::ALL.into_iter().filter_map(|kind| Some((kind, node.get(kind.word())?))).collect();
-        let [(kind, value), others @ ..] = named.as_slice() else { return Target::Schema };
-        if let Some((second, at)) = others.first() {
-            let message = format!("{of} is about both {} and {}", kind.word(), second.word());
-            let problem = Problem::new(at.range(), "several-kinds", format!("{path}/{}", second.word()), message);
-            self.report(problem.help("make an entry for each: they have different privileges"));
-        }
-        let (kind, path) = (*kind, format!("{path}/{}", kind.word()));
-        if value.text() == Some("all") {
-            return Target::All(kind);
-        }
-        let items = match &value.kind {
-            Kind::Sequence(items) if items.is_empty() => {
-                let message = format!("{of} names no {}", kind.word());
-                let help = format!("leave the entry out, or write `{}: all`", kind.word());
-                self.report(Problem::new(value.range(), "no-objects", path, message).help(help));
-                return Target::Some(Vec::new());
+    /// `database` or `schema`, where it belongs.
+    fn place(
+        &mut self,
+        node: &Node,
+        key: &str,
+        path: &str,
+        of: &str,
+        listed: Option<Listed>,
+        belongs: bool,
+    ) -> Option<String> {
+        let example = listed.unwrap_or(Listed::Of(ObjectKind::Table)).example();
+        match (node.get(key), belongs) {
+            (Some(value), true) => self.name(value, &format!("{path}/{key}"), &format!("{key} name")),
+            (None, true) => {
+                let message = format!("{of} without `{key}`");
+                let problem = Problem::new(node.start..node.start, "missing-key", path.to_owned(), message);
+                self.report(problem.help(format!("write {example}")));
+                None
             }
-            Kind::Sequence(items) => items,
-            _ => {
-                let what = format!("`{}` of {of}", kind.word());
-                self.wrong_type(value, &path, &what, "`all`, or a list of names");
-                return Target::Some(Vec::new());
+            (Some(value), false) => {
+                let what = listed.map_or("objects", Listed::key).replace('_', " ");
+                let message = format!("{of} names a {key}, but {what} lie in none");
+                let problem = Problem::new(value.range(), "misplaced-key", format!("{path}/{key}"), message);
+                self.report(problem.help(format!("leave `{key}` out: write {example}")));
+                None
             }
-        };
-        let objects = items.iter().enumerate();
-        let objects = objects.filter_map(|(index, item)| self.object(item, &format!("{path}/{index}"), kind, schema));
-        Target::Some(objects.collect())
-    }
-
-    fn object(&mut self, node: &Node, path: &str, kind: ObjectKind, schema: &str) -> Option<Object> {
-        let schema = schema.to_owned();
-        match kind {
-            ObjectKind::Table => Some(Object::Table { schema, name: self.name(node, path, "table name")? }),
-            ObjectKind::Sequence => Some(Object::Sequence { schema, name: self.name(node, path, "sequence name")? }),
-            ObjectKind::Routine => {
-                let text = self.words(node, path, "a routine")?;
-                let read = routine(text, &schema);
-                if read.is_none() {
-                    let message = format!("{text:?} does not tell which routine is meant");
-                    let help =
-                        "write it with the types of its arguments, as psql's \\df prints them: `refund(integer, text)`";
-                    self.report(Problem::new(node.range(), "invalid-routine", path.to_owned(), message).help(help));
-                }
-                read
-            }
+            (None, false) => None,
         }
     }
 
@@ -280,11 +256,12 @@ impl Reader {
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}/{index}");
             let Some(word) = self.words(item, &path, "a privilege") else { continue };
-            let meant = Privileges::from_name(&word.to_ascii_uppercase()).filter(|meant| known.contains(*meant));
+            let meant = Privileges::from_keyword(&word.to_ascii_uppercase()).filter(|meant| known.contains(*meant));
             let Some(privilege) = meant else {
                 let words: Vec<&str> = known.keywords().collect();
                 let message = format!("{word:?} is not a privilege on {on}");
-                let help = format!("on {on} there are {}", list(&words));
+                let verb = if words.len() == 1 { "is" } else { "are" };
+                let help = format!("on {on} there {verb} {}", list(&words));
                 self.report(Problem::new(item.range(), "unknown-privilege", path, message).help(help));
                 continue;
             };

@@ -52,6 +52,36 @@ fn entries_about_one_object_add_up() {
 }
 
 #[test]
+fn other_kinds_are_named_in_a_schema_in_a_database_or_nowhere() {
+    assert_eq!(
+        grants(&role(
+            "  - {database: d, schema: s, tables: [a, b], columns: [x], privileges: [select, REFERENCES]}
+  - {database: d, schema: s, types: [money_eur], privileges: [USAGE], grant_option: true}
+  - {database: d, languages: [plpgsql], privileges: [USAGE]}
+  - {database: d, foreign_data_wrappers: [postgres_fdw], privileges: [USAGE]}
+  - {database: d, foreign_servers: [warehouse], privileges: [USAGE]}
+  - {database: d, large_objects: [16401, 4294967295], privileges: [SELECT, UPDATE]}
+  - {parameters: [Log_Statement, app.tenant], privileges: [set, alter system]}
+  - {tablespaces: [fast], privileges: [CREATE]}
+"
+        )),
+        [
+            "- parameter \"app.tenant\": SET+ALTER SYSTEM / ",
+            "- parameter \"log_statement\": SET+ALTER SYSTEM / ",
+            "- tablespace \"fast\": CREATE / ",
+            "d column \"x\" of table \"s\".\"a\": SELECT+REFERENCES / ",
+            "d column \"x\" of table \"s\".\"b\": SELECT+REFERENCES / ",
+            "d type \"s\".\"money_eur\": USAGE / USAGE",
+            "d language \"plpgsql\": USAGE / ",
+            "d foreign-data wrapper \"postgres_fdw\": USAGE / ",
+            "d foreign server \"warehouse\": USAGE / ",
+            "d large object 16401: SELECT+UPDATE / ",
+            "d large object 4294967295: SELECT+UPDATE / ",
+        ]
+    );
+}
+
+#[test]
 fn a_routine_is_told_by_the_types_of_its_arguments() {
     let parsed = good(&role(
         "  - {database: d, schema: s, routines: ['refund(integer,text)', 'now()'], privileges: [execute]}\n",
@@ -89,6 +119,19 @@ fn what_is_wrong_with_grants_and_profiles_says_what_to_write() {
         "{database: d, schema: pg_catalog, profile: read_only}",
         "{database: d, schema: s, routines: [refund], privileges: [EXECUTE]}",
         "{database: d, schema: s, table: orders, privileges: [SELECT]}",
+        "{database: d, schema: s, tables: [orders], columns: [id], privileges: [DELETE]}",
+        "{database: d, schema: s, tables: all, columns: [id], privileges: [SELECT]}",
+        "{database: d, schema: s, columns: [id], privileges: [SELECT]}",
+        "{database: d, schema: s, tables: [orders], columns: [], privileges: [SELECT]}",
+        "{database: d, schema: s, types: all, privileges: [USAGE]}",
+        "{database: d, types: [money], privileges: [USAGE]}",
+        "{database: d, schema: s, languages: [plpgsql], privileges: [USAGE]}",
+        "{languages: [plpgsql], privileges: [USAGE]}",
+        "{database: d, foreign_servers: [w], privileges: [SELECT]}",
+        "{database: d, large_objects: [photo, 0], privileges: [SELECT]}",
+        "{database: d, parameters: [work_mem], privileges: [SET]}",
+        "{parameters: [work mem], privileges: [SET, ALTER]}",
+        "{schema: s, tablespaces: [fast], privileges: [CREATE]}",
         "sales",
     ];
     let list: String = entries.iter().map(|entry| format!("  - {entry}\n")).collect();

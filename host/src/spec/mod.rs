@@ -22,6 +22,7 @@ mod parse;
 mod parse_tests;
 pub mod schema;
 mod settings;
+mod targets;
 mod user;
 pub(crate) mod yaml;
 #[cfg(test)]
@@ -33,3 +34,4 @@ pub(crate) use grants::{built_in_profile, routine};
 pub use locations::{Document, Locations};
 pub(crate) use names::secret_name_problem;
 pub use parse::{DeclaredUser, Parsed, parse};
+pub(crate) use targets::{COLUMNS, Listed, Scope};

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::attributes::FLAGS;
 use super::grants::built_in_profiles;
 use super::names::MAX_NAME;
+use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
 use crate::model::{Object, ObjectKind, Privileges};
 
@@ -122,7 +123,10 @@ fn property(key: &str) -> Value {
             let list = json!({ "type": "array", "items": word_of(&known) });
             described(json!({ "anyOf": [{ "type": "null" }, list] }), "On each of its databases, besides CONNECT.")
         }
-        "grants" => described(json!({ "type": "array", "items": grant() }), "What it may do inside of databases."),
+        "grants" => described(
+            json!({ "type": "array", "items": grant() }),
+            "What it may do inside of databases, and with parameters and tablespaces.",
+        ),
         "settings" => described(settings(), "As ALTER ROLE … SET; these and no others."),
         "database_settings" => described(
             json!({ "type": "object", "additionalProperties": settings() }),
@@ -211,7 +215,7 @@ fn word_of(known: &[&str]) -> Value {
 }
 
 fn privileges(known: Privileges) -> Value {
-    let words: Vec<&str> = known.iter_names().map(|(word, _)| word).collect();
+    let words: Vec<&str> = known.keywords().collect();
     json!({ "type": "array", "minItems": 1, "items": word_of(&words) })
 }
 
@@ -227,33 +231,43 @@ fn profile() -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-/// One of: a profile, the schema itself, or some objects in it.
+/// One of: a profile, the schema itself, or some objects: in a schema, in a database, or of the server.
 fn grant() -> Value {
-    let shared = || {
-        Map::from_iter([
-            ("database".to_owned(), name()),
-            ("schema".to_owned(), name()),
-            ("grant_option".to_owned(), json!({ "type": "boolean", "default": false })),
-        ])
-    };
-    let shape = |required: &[&str], more: Vec<(&str, Value)>| {
-        let mut properties = shared();
+    let shape = |scope: Scope, required: &[&str], more: Vec<(&str, Value)>| {
+        let place: &[&str] = match scope {
+            Scope::Schema => &["database", "schema"],
+            Scope::Database => &["database"],
+            Scope::Server => &[],
+        };
+        let mut properties: Map<String, Value> = place.iter().map(|key| ((*key).to_owned(), name())).collect();
+        properties.insert("grant_option".to_owned(), json!({ "type": "boolean", "default": false }));
         properties.extend(more.into_iter().map(|(key, schema)| (key.to_owned(), schema)));
-        let required: Vec<&str> = ["database", "schema"].iter().chain(required).copied().collect();
+        let required: Vec<&str> = place.iter().chain(required).copied().collect();
         json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
     };
     let profile = json!({ "type": "string", "examples": built_in_profiles() });
     let mut shapes = vec![
-        shape(&["profile"], vec![("profile", profile)]),
-        shape(&["privileges"], vec![("privileges", privileges(on_schema()))]),
+        shape(Scope::Schema, &["profile"], vec![("profile", profile)]),
+        shape(Scope::Schema, &["privileges"], vec![("privileges", privileges(on_schema()))]),
     ];
-    for kind in ObjectKind::ALL {
-        let item =
-            if kind == ObjectKind::Routine { json!({ "type": "string", "pattern": "\\(.*\\)\\s*$" }) } else { name() };
-        let objects = json!({ "anyOf": [{ "const": "all" }, { "type": "array", "minItems": 1, "items": item }] });
-        let more = vec![(kind.word(), objects), ("privileges", privileges(kind.privileges()))];
-        shapes.push(shape(&[kind.word(), "privileges"], more));
+    for listed in Listed::ALL {
+        let item = match listed {
+            Listed::Of(ObjectKind::Routine) => json!({ "type": "string", "pattern": "\\(.*\\)\\s*$" }),
+            Listed::LargeObjects => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+            Listed::Parameters => {
+                json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_$]*(\\.[A-Za-z_][A-Za-z0-9_$]*)*$" })
+            }
+            _ => name(),
+        };
+        let some = json!({ "type": "array", "minItems": 1, "items": item });
+        let objects =
+            if matches!(listed, Listed::Of(_)) { json!({ "anyOf": [{ "const": "all" }, some] }) } else { some };
+        let more = vec![(listed.key(), objects), ("privileges", privileges(listed.privileges()))];
+        shapes.push(shape(listed.scope(), &[listed.key(), "privileges"], more));
     }
+    let some_names = || json!({ "type": "array", "minItems": 1, "items": name() });
+    let more = vec![("tables", some_names()), (COLUMNS, some_names()), ("privileges", privileges(on_column()))];
+    shapes.push(shape(Scope::Schema, &["tables", COLUMNS, "privileges"], more));
     json!({ "anyOf": shapes })
 }
 

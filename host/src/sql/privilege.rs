@@ -15,6 +15,8 @@ const OBJECTS_PER_STATEMENT: usize = 500;
 pub(super) enum Place {
     /// `ON …`.
     On(String),
+    /// `(column) ON TABLE …`: the column stands with each privilege.
+    Column(String, String),
     /// `ALTER DEFAULT PRIVILEGES …`, and the objects.
     Default(String, &'static str),
 }
@@ -58,7 +60,7 @@ impl Renderer<'_> {
             return vec![Place::Default(prefix, objects)];
         }
         let (Some(kind), Some(schema), true) = (grant.on.kind(), grant.on.schema(), grant.on.is_all()) else {
-            return self.object(&grant.on).map(Place::On).into_iter().collect();
+            return self.object(&grant.on).into_iter().collect();
         };
         let members = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name));
         let members: Vec<(&Object, &String)> =
@@ -93,15 +95,11 @@ impl Renderer<'_> {
         let mut statements = Vec::new();
         for place in places {
             if !plain.is_empty() {
-                statements.push(Statement::new(sentence(
-                    place,
-                    &format!("GRANT {}", words(plain)),
-                    &format!("TO {to}"),
-                )));
+                statements.push(Statement::new(sentence(place, "GRANT", plain, &format!("TO {to}"))));
             }
             if !grant.grantable.is_empty() {
-                let verb = format!("GRANT {}", words(grant.grantable));
-                statements.push(Statement::new(sentence(place, &verb, &format!("TO {to} WITH GRANT OPTION"))));
+                let whom = format!("TO {to} WITH GRANT OPTION");
+                statements.push(Statement::new(sentence(place, "GRANT", grant.grantable, &whom)));
             }
         }
         statements
@@ -122,7 +120,7 @@ impl Renderer<'_> {
                     privileges: grant.privileges & *held,
                     grantable: grant.grantable & *held,
                 };
-                let place: Vec<Place> = self.object(&object).map(Place::On).into_iter().collect();
+                let place: Vec<Place> = self.object(&object).into_iter().collect();
                 let revokes = self.revoke_privilege_as_owner(&part, &place, &[role]);
                 if !revokes.is_empty() {
                     statements.push(Statement::new(format!("SET LOCAL ROLE {}", self.name(grantor))));
@@ -152,11 +150,10 @@ impl Renderer<'_> {
         let mut statements = Vec::new();
         for place in places {
             if !grant.privileges.is_empty() {
-                statements.push(sentence(place, &format!("REVOKE {}", words(grant.privileges)), &from));
+                statements.push(sentence(place, "REVOKE", grant.privileges, &from));
             }
             if !option_only.is_empty() {
-                let verb = format!("REVOKE GRANT OPTION FOR {}", words(option_only));
-                statements.push(sentence(place, &verb, &from));
+                statements.push(sentence(place, "REVOKE GRANT OPTION FOR", option_only, &from));
             }
         }
         statements
@@ -176,21 +173,34 @@ impl Renderer<'_> {
         .collect()
     }
 
-    fn object(&self, object: &Object) -> Option<String> {
-        match object {
-            Object::Database(name) => Some(format!("DATABASE {}", self.name(name))),
-            Object::Schema(name) => Some(format!("SCHEMA {}", self.name(name))),
+    fn object(&self, object: &Object) -> Option<Place> {
+        let on = match object {
+            Object::Database(name) => format!("DATABASE {}", self.name(name)),
+            Object::Parameter(name) => format!("PARAMETER {}", self.parameter(name)),
+            Object::Tablespace(name) => format!("TABLESPACE {}", self.name(name)),
+            Object::Schema(name) => format!("SCHEMA {}", self.name(name)),
             Object::Table { .. } | Object::Sequence { .. } | Object::Routine { .. } => {
-                Some(format!("{} {}", object.kind().map(keyword)?, self.qualified(object)))
+                format!("{} {}", object.kind().map(keyword)?, self.qualified(object))
             }
-            _ => None,
-        }
+            Object::Column { column, .. } => {
+                let table = format!("TABLE {}", self.qualified(&object.table_of()?));
+                return Some(Place::Column(self.name(column), table));
+            }
+            Object::Type { .. } => format!("TYPE {}", self.qualified(object)),
+            Object::Language(name) => format!("LANGUAGE {}", self.name(name)),
+            Object::ForeignDataWrapper(name) => format!("FOREIGN DATA WRAPPER {}", self.name(name)),
+            Object::ForeignServer(name) => format!("FOREIGN SERVER {}", self.name(name)),
+            Object::LargeObject(oid) => format!("LARGE OBJECT {oid}"),
+            // All objects, and those that are yet to be made, are not one.
+            _ => return None,
+        };
+        Some(Place::On(on))
     }
 
     /// The arguments of a routine are the server's own text: the guard lets through only what was found.
     fn qualified(&self, object: &Object) -> String {
         match object {
-            Object::Table { schema, name } | Object::Sequence { schema, name } => {
+            Object::Table { schema, name } | Object::Sequence { schema, name } | Object::Type { schema, name } => {
                 format!("{}.{}", self.name(schema), self.name(name))
             }
             Object::Routine { schema, name, arguments } => {
@@ -210,10 +220,15 @@ fn keyword(kind: ObjectKind) -> &'static str {
     }
 }
 
-fn sentence(place: &Place, verb: &str, whom: &str) -> String {
+fn sentence(place: &Place, verb: &str, privileges: Privileges, whom: &str) -> String {
+    let words = words(privileges);
     match place {
-        Place::On(object) => format!("{verb} ON {object} {whom}"),
-        Place::Default(prefix, objects) => format!("{prefix} {verb} ON {objects} {whom}"),
+        Place::On(object) => format!("{verb} {words} ON {object} {whom}"),
+        Place::Column(column, table) => {
+            let words: Vec<String> = privileges.keywords().map(|word| format!("{word} ({column})")).collect();
+            format!("{verb} {} ON {table} {whom}", words.join(", "))
+        }
+        Place::Default(prefix, objects) => format!("{prefix} {verb} {words} ON {objects} {whom}"),
     }
 }
 
@@ -278,6 +293,36 @@ mod tests {
                 "RESET ROLE",
             ]
         );
+    }
+
+    #[test]
+    fn each_kind_of_object_has_its_words_and_a_column_stands_with_each_privilege() {
+        let text = str::to_owned;
+        let column = Object::Column { schema: text("s"), table: text("a b"), column: text("x\"y") };
+        let both = Privileges::SELECT | Privileges::UPDATE;
+        assert_eq!(
+            sql("r", column.clone(), both, Privileges::UPDATE, true),
+            [
+                r#"GRANT SELECT ("x""y") ON TABLE s."a b" TO r"#,
+                r#"GRANT UPDATE ("x""y") ON TABLE s."a b" TO r WITH GRANT OPTION"#
+            ]
+        );
+        assert_eq!(
+            sql("r", column, NONE, both, false),
+            [r#"REVOKE GRANT OPTION FOR SELECT ("x""y"), UPDATE ("x""y") ON TABLE s."a b" FROM r"#]
+        );
+        for (on, privilege, statement) in [
+            (Object::Type { schema: text("s"), name: text("T") }, Privileges::USAGE, r#"USAGE ON TYPE s."T""#),
+            (Object::Language(text("pl x")), Privileges::USAGE, r#"USAGE ON LANGUAGE "pl x""#),
+            (Object::ForeignDataWrapper(text("f")), Privileges::USAGE, "USAGE ON FOREIGN DATA WRAPPER f"),
+            (Object::ForeignServer(text("f")), Privileges::USAGE, "USAGE ON FOREIGN SERVER f"),
+            (Object::LargeObject(7), Privileges::SELECT, "SELECT ON LARGE OBJECT 7"),
+            (Object::Parameter(text("app.x")), Privileges::ALTER_SYSTEM, "ALTER SYSTEM ON PARAMETER app.x"),
+            (Object::Tablespace(text("fast")), Privileges::CREATE, "CREATE ON TABLESPACE fast"),
+        ] {
+            assert_eq!(sql("r", on.clone(), privilege, NONE, true), [format!("GRANT {statement} TO r")]);
+            assert_eq!(sql("r", on, privilege, NONE, false), [format!("REVOKE {statement} FROM r")]);
+        }
     }
 
     #[test]

@@ -152,10 +152,14 @@ impl Renderer<'_> {
             }
             Change::SetSetting { role, setting } => {
                 let value = setting_value(setting);
-                vec![Statement::new(format!("{} SET {} TO {value}", self.of(role, setting), self.parameter(setting)))]
+                vec![Statement::new(format!(
+                    "{} SET {} TO {value}",
+                    self.of(role, setting),
+                    self.parameter(&setting.name)
+                ))]
             }
             Change::ResetSetting { role, setting } => {
-                vec![Statement::new(format!("{} RESET {}", self.of(role, setting), self.parameter(setting)))]
+                vec![Statement::new(format!("{} RESET {}", self.of(role, setting), self.parameter(&setting.name)))]
             }
             Change::CreateDatabase(database) => self.create_database(database),
             Change::AlterDatabase(patch) => self.alter_database(patch),
@@ -247,8 +251,8 @@ impl Renderer<'_> {
     }
 
     /// Each part of a name is an identifier of its own.
-    fn parameter(&self, setting: &Setting) -> String {
-        setting.name.split('.').map(|part| self.name(part)).collect::<Vec<_>>().join(".")
+    pub(super) fn parameter(&self, name: &str) -> String {
+        name.split('.').map(|part| self.name(part)).collect::<Vec<_>>().join(".")
     }
 
     fn comment(&self, role: &str, comment: &str) -> Statement {
