@@ -10,6 +10,7 @@
 //! `guard`, `import`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
+pub mod access;
 pub mod catalog;
 pub mod cli;
 pub mod config;
