@@ -310,6 +310,10 @@ impl Folded {
             self.all.entry(place.clone()).or_default().insert(name.clone());
         }
         let mut hold = |path: Path, privilege: Privileges| {
+            // Who is not in yet cannot SET ROLE.
+            if who::is_connect(object, privilege) && path.set_role.is_some() {
+                return;
+            }
             self.held.entry((path, place.clone())).or_default().entry(privilege).or_default().insert(name.clone());
         };
         for item in &object.acl {

@@ -127,8 +127,8 @@ impl Ways {
     }
 
     /// The ways, with the roles that they start from.
-    pub fn into_iter(self) -> impl Iterator<Item = (Oid, Way)> {
-        self.by_role.into_iter()
+    pub fn into_map(self) -> BTreeMap<Oid, Way> {
+        self.by_role
     }
 
     /// The way that starts from a role.

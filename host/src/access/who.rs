@@ -84,6 +84,10 @@ pub fn who_can(roles: &Roles, subject: &Subject, privilege: Privileges, now: i64
     for holder in all_holders(roles, subject, privilege) {
         for (role, way) in ways(roles, &holder) {
             let mut path = holder.path(roles, &way);
+            // Who is not in yet cannot SET ROLE.
+            if is_connect(&subject.object, privilege) && path.steps.iter().any(|step| step.by == "set") {
+                continue;
+            }
             path.missing = privileges.missing(roles, role, &way);
             found.entry(role).or_default().push(path);
         }
@@ -158,7 +162,7 @@ fn answered(role: &Role, mut paths: Vec<Path>, of_column: bool, now: i64) -> Ans
 /// The roles that are `way` from a holder. PUBLIC is nobody's member, and everybody's.
 fn ways(roles: &Roles, holder: &Holder) -> Vec<(Oid, Way)> {
     match holder.role {
-        Some(role) => roles.ways_to(role, holder.is_inherited()).into_iter().collect(),
+        Some(role) => roles.ways_to(role, holder.is_inherited()).into_map().into_iter().collect(),
         None => roles.iter().map(|(oid, _)| (oid, Way { manner: Manner::Now, hops: Vec::new() })).collect(),
     }
 }
@@ -255,6 +259,11 @@ pub fn who_holds(roles: &Roles, object: &Object, privilege: Privileges) -> BTree
     all
 }
 
+/// The one privilege that is looked at before there is a session.
+pub(super) fn is_connect(object: &Object, privilege: Privileges) -> bool {
+    object.kind == Kind::Database && privilege == Privileges::CONNECT
+}
+
 /// What it takes besides the privilege itself.
 struct Needed<'a> {
     /// CONNECT is a matter of who logs in.
@@ -266,7 +275,7 @@ struct Needed<'a> {
 impl<'a> Needed<'a> {
     fn of(roles: &Roles, subject: &'a Subject, privilege: Privileges) -> Needed<'a> {
         let held = |object: &'a Object, privilege| (object, who_holds(roles, object, privilege));
-        let is_connect = subject.object.kind == Kind::Database && privilege == Privileges::CONNECT;
+        let is_connect = is_connect(&subject.object, privilege);
         Needed {
             connect: subject.database.as_ref().filter(|_| !is_connect).map(|it| held(it, Privileges::CONNECT)),
             usage: subject.schema.as_ref().map(|it| held(it, Privileges::USAGE)),

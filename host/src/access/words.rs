@@ -271,7 +271,10 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::sql::quote::identifier;
 
     fn named(kind: Option<Kind>, schema: Option<&str>, name: &str) -> Named {
         let schema = schema.map(str::to_owned);
@@ -311,6 +314,21 @@ mod tests {
             (r#"EXECUTE ON PROCEDURE a.f(numeric(3, 1), "T"[] )"#, Some(r#"numeric(3, 1), "T"[]"#)),
         ] {
             assert_eq!(parse(text).unwrap().on.arguments.as_deref(), arguments, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_comes_back_as_it_was(schema in "[^\\x00]{1,20}", table in "[^\\x00]{1,20}", column in "[^\\x00]{1,20}") {
+            let text = format!("SELECT ON {}.{} ({})", identifier(&schema), identifier(&table), identifier(&column));
+            let on = Named { column: Some(column), ..named(None, Some(&schema), &table) };
+            prop_assert_eq!(parse(&text).unwrap().on, on);
+        }
+
+        #[test]
+        fn no_text_is_too_much(text in ".{0,40}") {
+            let _ = parse(&format!("SELECT ON {text}"));
+            let _ = parse(&format!("EXECUTE ON FUNCTION f({text}"));
         }
     }
 

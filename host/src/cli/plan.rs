@@ -5,10 +5,12 @@ use anyhow::bail;
 use super::args::{Format as PlanFormat, PlanArgs};
 use super::setup::{self, Manner, Parts};
 use super::{FAILED, PENDING, access, code_of, print};
+use crate::model::Severity;
 use crate::postgres::rehearse::Rehearsal;
 use crate::present::access::explanation;
 use crate::present::{View, json, markdown, sql, text};
 use crate::reconcile::{Look, Planned, Verdict};
+use crate::spec::Diagnostic;
 use crate::telemetry::logs::{Format, Stream};
 
 pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
@@ -48,7 +50,11 @@ pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
     };
     if let Some(role) = &arguments.explain {
         let cut = planned.plan.about(role, &view.catalog.roles, view.desired);
-        let view = View { plan: &cut, counts: cut.counts(&cut.users(view.catalog)), ..view };
+        // What was said about other users is told with the whole plan; what stops it, here too.
+        let errors: Vec<Diagnostic> =
+            planned.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
+        let counts = cut.counts(&cut.users(view.catalog));
+        let view = View { plan: &cut, counts, findings: &errors, ..view };
         let explained = access::explained_beside(&target, role, &view).await?;
         print(&match arguments.format {
             PlanFormat::Json => explanation::beside_json(&json::render(&view), explained.as_ref()),

@@ -164,7 +164,7 @@ pub async fn column_names(client: &Client, table: &Object) -> Result<Vec<String>
 /// `None`: there is no such routine.
 ///
 /// # Errors
-/// Whatever PostgreSQL says, such as that it can make no types of them.
+/// Where the connection is gone.
 pub async fn arguments(
     client: &Client,
     schema: Option<&str>,
@@ -174,8 +174,17 @@ pub async fn arguments(
     let schema = schema.map(|schema| identifier(schema) + ".").unwrap_or_default();
     let signature = format!("{schema}{}({written})", identifier(name));
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&signature, Type::TEXT)];
-    let found = rows(client, include_str!("queries/access/signature.sql"), &parameters, |row| row.try_get(0)).await?;
-    Ok(found.into_iter().next())
+    client.batch_execute("SAVEPOINT arguments").await?;
+    let found = rows(client, include_str!("queries/access/signature.sql"), &parameters, |row| row.try_get(0)).await;
+    match found {
+        Ok(found) => Ok(found.into_iter().next()),
+        // Before 16, a type or schema that does not exist is an error rather than nothing; so is what is no type at all.
+        Err(error) if error.as_db_error().is_some() => {
+            client.batch_execute("ROLLBACK TO SAVEPOINT arguments").await?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Default privileges for these roles; 0 is PUBLIC.

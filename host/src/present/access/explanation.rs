@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 
 use super::drawing::{Drawing, Node};
 use super::{listed, phrase};
-use crate::access::Kind;
 use crate::access::explain::{Explanation, Holding, Later, MemberOf};
-use crate::access::path::Path;
+use crate::access::path::{Path, Source};
 use crate::model::Expiry;
 use crate::present::describe;
 use crate::printable::{line, name};
@@ -105,10 +104,10 @@ fn with_path(what: String, path: &Path) -> String {
 }
 
 fn holding(holding: &Holding) -> String {
-    let owner = holding.path.source == crate::access::path::Source::Owner;
+    let owner = holding.path.source == Source::Owner;
     let what = match (owner, holding.privileges.as_slice()) {
         (true, []) => format!("owns {}, without any privilege of its own on it", objects(holding)),
-        (true, privileges) if privileges.len() >= usual(holding.kind) => format!("owns {}", objects(holding)),
+        (true, _) if owns_all(holding) => format!("owns {}", objects(holding)),
         (true, privileges) => format!("owns, with {}, {}", privileges.join(", "), objects(holding)),
         (false, privileges) => format!("{} on {}", privileges.join(", "), objects(holding)),
     };
@@ -120,9 +119,9 @@ fn holding(holding: &Holding) -> String {
     text
 }
 
-/// How many privileges an owner has unless it took some from itself.
-fn usual(kind: Kind) -> usize {
-    kind.privileges(0).keywords().count()
+/// Whether it owns them and has taken no privilege from itself.
+fn owns_all(holding: &Holding) -> bool {
+    holding.path.source == Source::Owner && holding.privileges.len() >= holding.kind.privileges(0).keywords().count()
 }
 
 /// `all 31 tables of sales`, `29 of 31 tables of sales (not a, b)`, `table sales.orders`.
@@ -189,10 +188,11 @@ pub fn drawing(explanation: &Explanation) -> Drawing {
         drawing.path(&explanation.role, explanation.login, path, held, Node::Object(on));
     };
     for everywhere in &explanation.everywhere {
-        draw(&everywhere.path, phrase::can(everywhere.path.can), everywhere.what.to_owned());
+        draw(&everywhere.path, "everywhere", everywhere.what.to_owned());
     }
     let held = |holding: &Holding| match holding.privileges.as_slice() {
         [] => "owner".to_owned(),
+        _ if owns_all(holding) => "owner".to_owned(),
         privileges => privileges.join(", "),
     };
     for holding in &explanation.databases {

@@ -1,7 +1,7 @@
 //! A path in words that can be read aloud.
 
 use super::{enumerated, listed};
-use crate::access::path::{Can, Path, Source, Step};
+use crate::access::path::{Path, Source, Step};
 use crate::printable::name;
 
 /// So many columns are named.
@@ -94,15 +94,5 @@ pub(super) fn source(path: &Path) -> String {
         Source::Predefined => format!("{holder} holds it on every object"),
         Source::Grant if itself => format!("granted{by}{option}"),
         Source::Grant => format!("granted to {holder}{by}{option}"),
-    }
-}
-
-/// What it takes, in a word for a drawing.
-pub(super) fn can(can: Can) -> &'static str {
-    match can {
-        Can::Now => "now",
-        Can::AfterSetRole => "after SET ROLE",
-        Can::AfterGrant => "after a GRANT",
-        Can::SomeColumns => "some columns",
     }
 }
