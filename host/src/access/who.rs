@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::path::{Can, Holder, Path, Source};
 use super::{Kind, Manner, Object, Oid, Role, Roles, Way};
-use crate::model::{Limit, Privileges};
+use crate::model::{Attributes, Limit, Privileges};
 use crate::printable::name;
 
 /// What a question is about.
@@ -141,14 +141,14 @@ fn answered(role: &Role, mut paths: Vec<Path>, of_column: bool, now: i64) -> Ans
     });
     if role.is_superuser() {
         // Nothing else matters.
-        paths.retain(|path| path.source == Source::Superuser);
+        paths.retain(|path| path.source == Source::Superuser && path.steps.is_empty());
     } else {
         let can_already = paths.iter().any(|path| is_whole(path) && path.can < Can::AfterGrant);
         let mut told = false;
         paths.retain(|path| path.can < Can::AfterGrant || (!can_already && !std::mem::replace(&mut told, true)));
     }
     let can = paths.first().filter(|path| is_whole(path)).map_or(Can::SomeColumns, |path| path.can);
-    let login = role.attributes.contains(crate::model::Attributes::LOGIN);
+    let login = role.attributes.contains(Attributes::LOGIN);
     Answered {
         role: role.name.clone(),
         login,
@@ -284,7 +284,10 @@ impl<'a> Needed<'a> {
 
     fn missing(&self, roles: &Roles, role: Oid, way: &Way) -> Vec<String> {
         let mut missing = Vec::new();
-        if let Some((database, holders)) = &self.connect {
+        // Group roles have members for that.
+        let logs_in = |role: &&Role| role.attributes.contains(Attributes::LOGIN);
+        let user = roles.role(role).filter(logs_in);
+        if let (Some(_), Some((database, holders))) = (user, &self.connect) {
             if !holders.contains(&role) {
                 missing.push(format!("CONNECT on {}", database.in_words()));
             }
@@ -303,7 +306,7 @@ impl<'a> Needed<'a> {
                 missing.push(format!("USAGE on {}", schema.in_words()));
             }
         }
-        if roles.role(role).is_some_and(|it| it.connection_limit == Limit::AtMost(0) && !it.is_superuser()) {
+        if user.is_some_and(|it| it.connection_limit == Limit::AtMost(0) && !it.is_superuser()) {
             missing.push("a session (CONNECTION LIMIT 0)".to_owned());
         }
         missing

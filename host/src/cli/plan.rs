@@ -19,7 +19,8 @@ pub(super) async fn plan(arguments: PlanArgs) -> anyhow::Result<u8> {
     }
     let manner = Manner { format: Format::Text, stream: Stream::Stderr, dry_run: true, following: false };
     let Parts { controller, config, .. } = setup::controller(arguments.options.clone(), manner).await?;
-    let look = if arguments.rehearse { Look::Full } else { Look::UnlessConverged };
+    // What is explained has to have been read.
+    let look = if arguments.rehearse || arguments.explain.is_some() { Look::Full } else { Look::UnlessConverged };
     let planned = controller.reconciler.plan(look, None).await?;
     let rehearsal = if arguments.rehearse { controller.reconciler.rehearse(&planned).await? } else { None };
 
