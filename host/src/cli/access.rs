@@ -38,6 +38,10 @@ pub(super) async fn who_can(arguments: WhoCanArgs) -> anyhow::Result<u8> {
     };
     access::begin(&client).await.map_err(unread)?;
     let here = access::here(&client).await.map_err(unread)?;
+    if on.kind == Some(Kind::Parameter) {
+        // Before 15 there is nothing to read.
+        lookup::check(Kind::Parameter, privilege, here.roles.version())?;
+    }
     let subject = subject(&client, &here, &on).await?;
     let kind = if on.column.is_some() { Kind::Column } else { subject.object.kind };
     lookup::check(kind, privilege, here.roles.version())?;
