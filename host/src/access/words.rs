@@ -286,7 +286,7 @@ mod tests {
         let cases = [
             ("SELECT ON sales.orders", named(None, Some("sales"), "orders")),
             ("select on Sales.ORDERS", named(None, Some("sales"), "orders")),
-            (r#"SELECT ON "Sales"."Or ""ders"""#, named(None, Some("Sales"), "Or \"ders\"")),
+            (r#"SELECT ON "Sales"."Or ""ders""""#, named(None, Some("Sales"), "Or \"ders\"")),
             ("SELECT ON TABLE größe.Ünder", named(Some(Kind::Table), Some("größe"), "Ünder")),
             ("SELECT ON view", named(None, None, "view")),
             ("SELECT ON type.view", named(None, Some("type"), "view")),
