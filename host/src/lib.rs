@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Data flows one way. The core (`model`, `parameter`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
-//! `guard`, `import`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
+//! `guard`, `import`, `access`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
+pub mod access;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -55,3 +55,4 @@ mod state_file;
 mod tls;
 mod two_instances;
 mod user_fields;
+mod who_can;

@@ -1,6 +1,7 @@
 //! The command line: subcommands, their flags, and how the environment joins in. What a command
 //! does is written in a file of its own; the settings that they share live in `config`.
 
+mod access;
 mod policy;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Command as Parser, CommandFactory, FromArgMatches, Subcommand, ValueEnum};
 
+pub use self::access::{ExplainArgs, GraphFormat, WhoCanArgs};
 pub use self::policy::{
     AnswerFormat, BenchArgs, BuildArgs, CheckArgs, NewArgs, PolicyArgs, PolicyCommand, RunArgs as PolicyRunArgs,
     TestArgs, TextFormat,
@@ -37,6 +39,10 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print a users.yaml of what a server holds
     Import(Box<ImportArgs>),
+    /// Say which roles hold a privilege on an object, and through what
+    WhoCan(Box<WhoCanArgs>),
+    /// Say what a role can do, and through what
+    Explain(Box<ExplainArgs>),
     /// Say how the controller in the cluster stands
     Status(StatusArgs),
     /// Write, build, test and look at policies
@@ -63,6 +69,9 @@ pub struct PlanArgs {
     /// Also run the plan in PostgreSQL and roll it back
     #[arg(long)]
     pub rehearse: bool,
+    /// Only the steps about this role and those it is a member of; then what it can do now
+    #[arg(long, value_name = "ROLE", value_parser = values::role_name)]
+    pub explain: Option<String>,
     /// Colours in text: auto, always or never
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,

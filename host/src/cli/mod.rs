@@ -3,6 +3,7 @@
 //! Exit codes: 0, all is well; 1, something went wrong; 2, changes are pending (only `plan
 //! --exit-code`); 3, a policy or the guard refuses or holds the plan.
 
+mod access;
 mod apply;
 pub mod args;
 mod import;
@@ -45,6 +46,12 @@ pub fn main() -> ExitCode {
         Command::Apply(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(apply::apply(*arguments))),
         Command::Run(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(run::run(*arguments))),
         Command::Import(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(import::import(*arguments))),
+        Command::WhoCan(arguments) => {
+            setup::runtime().and_then(|runtime| runtime.block_on(access::who_can(*arguments)))
+        }
+        Command::Explain(arguments) => {
+            setup::runtime().and_then(|runtime| runtime.block_on(access::explain(*arguments)))
+        }
         Command::Status(arguments) => setup::runtime().and_then(|runtime| runtime.block_on(status::status(arguments))),
         Command::Policy(arguments) => policy::policy(arguments.command),
         Command::Schema => {

@@ -19,7 +19,7 @@ pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step, Touch};
 use serde::Serialize;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Database, PUBLIC, Schema};
+use crate::model::{Attributes, Database, PUBLIC, Role, Schema};
 
 /// What becomes of the belongings of a role that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -118,6 +118,21 @@ impl Plan {
         counts.databases_created = made.len();
         counts.databases_updated = altered.difference(&made).count();
         counts
+    }
+
+    /// The steps about a role and the roles that it is a member of, directly or not, before or after the plan. The digest
+    /// stays that of the whole: nothing less can be approved.
+    #[must_use]
+    pub fn about(&self, role: &str, before: &BTreeMap<String, Role>, after: &BTreeMap<String, Role>) -> Plan {
+        let mut about = BTreeSet::from([role]);
+        let mut next = vec![role];
+        while let Some(member) = next.pop() {
+            let sides = [before, after].into_iter().filter_map(|roles| roles.get(member));
+            let groups = sides.flat_map(|role| &role.memberships).map(|edge| edge.role.as_str());
+            next.extend(groups.filter(|group| about.insert(group)));
+        }
+        let is_about = |step: &&Step| step.change.role().is_some_and(|role| about.contains(role));
+        Plan { steps: self.steps.iter().filter(is_about).cloned().collect(), ..self.clone() }
     }
 
     /// Roles with LOGIN on either side of the plan: what the summary calls users.

@@ -7,6 +7,7 @@
 //!                 └──► rehearse
 //! ```
 
+pub mod access;
 pub mod apply;
 pub mod connect;
 pub mod explain;

@@ -50,7 +50,7 @@ impl fmt::Debug for StoredVerifiers {
 }
 
 /// Starts a transaction in which everything is as of one moment.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Reads the whole catalog. `target` is the server's name for people.
 pub async fn read(client: &Client, target: &str) -> Result<Snapshot, Error> {
@@ -232,9 +232,9 @@ async fn read_roles(client: &Client, sql: &str, reads_verifiers: bool) -> Result
     Ok((found, verifiers))
 }
 
-type FoundRole = (u32, Role, Option<String>, Option<Zeroizing<String>>);
+pub(super) type FoundRole = (u32, Role, Option<String>, Option<Zeroizing<String>>);
 
-fn read_role(row: &Row, reads_verifiers: bool) -> Result<FoundRole, Error> {
+pub(super) fn read_role(row: &Row, reads_verifiers: bool) -> Result<FoundRole, Error> {
     let mut attributes = Attributes::empty();
     let flags = [
         Attributes::LOGIN,

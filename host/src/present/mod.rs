@@ -1,6 +1,7 @@
 //! What a plan looks like: as text, JSON, SQL, Markdown, and as the lines of a dry run. Pure functions
 //! from a [`View`] to text; nothing here decides, reads or prints.
 
+pub mod access;
 pub mod dry_run;
 pub mod json;
 pub mod markdown;

@@ -32,6 +32,6 @@ pub(crate) use attributes::FLAGS;
 pub use diagnostics::Diagnostic;
 pub(crate) use grants::{built_in_profile, routine};
 pub use locations::{Document, Locations};
-pub(crate) use names::secret_name_problem;
+pub(crate) use names::{nearest, secret_name_problem};
 pub use parse::{DeclaredUser, Parsed, parse};
 pub(crate) use targets::{COLUMNS, Listed, Scope};

@@ -63,7 +63,7 @@ pub(super) fn secret_key_problem(key: &str) -> Option<&'static str> {
 }
 
 /// The known word that is nearest to one that is not known, if it is near at all.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     // No known word is long: a long one is near to none, and not worth the quadratic search.
     if word.len() > 32 {
         return None;
