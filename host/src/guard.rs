@@ -5,11 +5,13 @@
 //! 1. it is no longer than its task can make it, and every name in it is one PostgreSQL takes;
 //! 2. it touches only roles in scope, and never a protected one;
 //! 3. it raises nobody's power without an explicit allowance;
-//! 4. replayed over the catalog it ends exactly at the desired state;
-//! 5. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
+//! 4. it renames what is declared to be renamed, before everything else, and nobody else;
+//! 5. replayed over the catalog it ends exactly at the desired state;
+//! 6. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
 //!    that it is held until approved.
 
 pub mod parts;
+mod renames;
 pub mod settings;
 
 use std::borrow::Borrow;
@@ -164,11 +166,14 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
         });
         return refuse(by, violations);
     }
-    for (index, step) in plan.steps.iter().enumerate() {
+    let renames = renames::check(&plan.steps, resolved, catalog, &mut violations);
+    let rest = plan.steps.get(renames..).unwrap_or_default();
+    for (index, step) in plan.steps.iter().enumerate().skip(renames) {
         scope(index, step, resolved, catalog, bounds, &mut violations);
     }
-    match replay::replay(&catalog.roles, &plan.steps) {
-        Err(impossible) => {
+    match replay::replay(&catalog.roles, rest) {
+        Err(mut impossible) => {
+            impossible.number += renames;
             violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
         }
         Ok(outcome) => {
@@ -259,8 +264,8 @@ fn scope(
                 );
             }
         }
-        Change::RenameRole { to, .. } => {
-            violate("unsupported", format!("roles are not renamed by this version ({role:?} to {to:?})"));
+        Change::RenameRole { from, to } => {
+            violate("undeclared-rename", format!("nobody declared that {from:?} be renamed to {to:?} now"));
         }
         _ if !resolved.in_scope.contains(role) => {
             violate("out-of-scope", format!("{role:?} is not declared, or is left as it is this time"));
@@ -344,7 +349,7 @@ fn names(change: &Change) -> Vec<&str> {
     let mut names: Vec<&str> = change.role().into_iter().collect();
     match change {
         Change::CreateRole(role) => names.extend(role.memberships.iter().map(|edge| edge.role.as_str())),
-        Change::RenameRole { to, .. } => names.push(to),
+        Change::RenameRole { from, .. } => names.push(from),
         Change::GrantRole { membership, .. } | Change::RevokeRole { membership, .. } => {
             names.push(&membership.role);
             names.extend(membership.grantor.as_deref());
@@ -367,7 +372,7 @@ fn invalid_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Rule 4, the other half: roles that the spec does not speak of are as before.
+/// Rule 5, the other half: roles that the spec does not speak of are as before.
 fn untouched(catalog: &Catalog, after: &Roles<'_>, resolved: &Resolved, violations: &mut Vec<Violation>) {
     for name in after.keys() {
         if !catalog.roles.contains_key(name) && !resolved.desired.contains_key(name) {
@@ -468,7 +473,7 @@ impl<'a, R: Borrow<Role>> Reach<'a, R> {
     }
 }
 
-/// Rule 5: why a person has to look at the plan first, if so.
+/// Rule 6: why a person has to look at the plan first, if so.
 fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Option<String> {
     let mut losing: BTreeSet<&str> = BTreeSet::new();
     let mut going: BTreeSet<&str> = BTreeSet::new();

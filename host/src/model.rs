@@ -352,6 +352,10 @@ pub struct Spec {
     pub scripts: Vec<String>,
     /// Roles of which users.yaml says what settings they have, be it none. The host's own: no policy sees it.
     pub exact_settings: BTreeSet<String>,
+    /// What roles were called before, by the names that they are to have. The host's own: no policy sees it.
+    pub renamed_from: BTreeMap<String, String>,
+    /// Users that must not log in for now, and are users all the same. The host's own: no policy sees it.
+    pub disabled: BTreeSet<String>,
 }
 
 /// How much a finding matters.

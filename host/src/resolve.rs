@@ -11,6 +11,7 @@
 //! Decides whose a role is and what becomes of it; decides nothing about steps. No I/O.
 
 mod leavers;
+pub mod renames;
 mod settings;
 mod skipped;
 pub mod terms;
@@ -87,6 +88,8 @@ pub struct Resolved {
     pub released: BTreeSet<String>,
     /// Users that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
+    /// The renames that come before everything else. The host's own, and not the planner's.
+    pub renames: Vec<renames::Rename>,
     /// The settings of roles that are declared to have these and no others, be it none.
     pub settings: BTreeMap<String, Vec<Setting>>,
     /// What the operator should know.
@@ -111,6 +114,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
     let mut resolved = Resolved::default();
     unsupported(spec, &mut resolved);
     resolved.skipped = skipped::skipped(spec, catalog, &mut resolved.findings);
+    let kept = renames::stuck(spec, catalog, records, &mut resolved);
     for declared in spec.roles.values() {
         let name = &declared.name;
         let found = catalog.roles.get(name);
@@ -151,7 +155,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.desired.insert(name.clone(), role);
     }
     crowded(&mut resolved);
-    leavers::leave(spec, catalog, records, &mut resolved);
+    leavers::leave(spec, catalog, records, &kept, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
 }

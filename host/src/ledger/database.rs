@@ -105,6 +105,16 @@ pub(super) async fn claim(client: &Client, claim: &Claim) -> Result<(), LedgerEr
 }
 
 pub(super) async fn write(client: &Client, update: &Update) -> Result<(), LedgerError> {
+    if !update.renamed.is_empty() {
+        let old: Vec<&str> = update.renamed.iter().map(|rename| rename.from.as_str()).collect();
+        let new: Vec<&str> = update.renamed.iter().map(|rename| rename.to.as_str()).collect();
+        // What may be recorded under the new name was another role, which is there no more.
+        let sql = "DELETE FROM rolewright.roles WHERE name = ANY ($1)";
+        client.execute_typed(sql, &[(&new, Type::TEXT_ARRAY)]).await?;
+        let sql = "UPDATE rolewright.roles AS l SET name = r.new, changed = now() \
+                   FROM unnest($1, $2) AS r (old, new) WHERE l.name = r.old";
+        client.execute_typed(sql, &[(&old, Type::TEXT_ARRAY), (&new, Type::TEXT_ARRAY)]).await?;
+    }
     if !update.upserts.is_empty() {
         let names: Vec<&str> = update.upserts.keys().map(String::as_str).collect();
         let kinds: Vec<&str> = update.upserts.values().map(|record| record::kind_word(record.kind)).collect();

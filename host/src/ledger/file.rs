@@ -70,6 +70,12 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
         inputs: None,
         fingerprint: None,
     });
+    for rename in &update.renamed {
+        file.roles.remove(&rename.to);
+        if let Some(record) = file.roles.remove(&rename.from) {
+            file.roles.insert(rename.to.clone(), record);
+        }
+    }
     let names: Vec<&str> = update.upserts.keys().map(String::as_str).collect();
     let sql = "SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY ($1)";
     let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?;

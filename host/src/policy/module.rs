@@ -236,7 +236,11 @@ impl Module {
         })?;
         said.accept(|incoming, outcome| {
             let mut spec = outcome.spec.map(|spec| incoming.spec(spec)).transpose()?;
-            spec.iter_mut().for_each(|spec| spec.exact_settings.clone_from(&before.exact_settings));
+            if let Some(spec) = &mut spec {
+                spec.exact_settings.clone_from(&before.exact_settings);
+                spec.renamed_from.clone_from(&before.renamed_from);
+                spec.disabled.clone_from(&before.disabled);
+            }
             let spec = spec.filter(|spec| spec != before);
             let difference = spec.as_ref().map(|spec| recheck(&self.info.name, before, spec)).transpose();
             let difference = difference.map_err(Failure::BadOutput)?.unwrap_or_default();

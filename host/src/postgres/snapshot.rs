@@ -40,6 +40,14 @@ impl StoredVerifiers {
     pub fn get(&self, role: &str) -> Option<&str> {
         self.0.get(role).map(|verifier| verifier.as_str())
     }
+
+    /// What becomes of a role's password when the role is renamed: the name is part of what MD5 was made of, so the
+    /// server forgets that. Tells whether there is a password afterwards.
+    pub fn rename(&mut self, from: &str, to: &str) -> bool {
+        let Some(verifier) = self.0.remove(from).filter(|verifier| !verifier.starts_with("md5")) else { return false };
+        self.0.insert(to.to_owned(), verifier);
+        true
+    }
 }
 
 impl fmt::Debug for StoredVerifiers {

@@ -113,7 +113,7 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
     match change {
         Change::CreateRole(role) => create(view, role).into_iter().map(|text| (Mark::Create, text)).collect(),
         Change::AlterRole(patch) => alter(patch),
-        Change::RenameRole { to, .. } => one(Mark::Change, format!("rename to {}", name(to))),
+        Change::RenameRole { from, .. } => one(Mark::Change, format!("renamed from {}", name(from))),
         Change::SetPassword(role) => one(Mark::Change, format!("password {}", view.secret_of(role))),
         Change::ClearPassword(_) => one(Mark::Remove, "password".to_owned()),
         Change::GrantRole { membership, .. } => one(Mark::Create, member_of(membership)),

@@ -37,11 +37,14 @@ pub fn render(view: &View<'_>) -> String {
     let databases: BTreeSet<&str> = view.plan.steps.iter().filter_map(|step| step.change.database()).collect();
     let takes = |change: &Change| matches!(change, Change::RevokePrivilege { .. });
     let mut current = view.database;
+    let renames = script(view, |change| matches!(change, Change::RenameRole { .. }));
+    write_inside(&mut text, view, &mut current, view.database, &renames);
     for database in &databases {
         let taken = script(view, |change| change.database() == Some(database) && takes(change));
         write_inside(&mut text, view, &mut current, database, &taken);
     }
-    let main = script(view, |change| change.database().is_none());
+    let main =
+        script(view, |change| change.database().is_none() && !matches!(change, Change::RenameRole { .. }));
     if !main.is_empty() || !removals.is_empty() {
         go_to(&mut text, &mut current, view.database);
         text.push_str("\nBEGIN;\n");

@@ -22,6 +22,7 @@ use crate::postgres::explain::ServerError;
 use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
 use crate::resolve::Kind;
+use crate::resolve::renames::Rename;
 use crate::sql::quote;
 
 /// How an attempt ended.
@@ -109,14 +110,38 @@ impl Reconciler {
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
         let mut progress = Progress::default();
+        let on_the_server = without_what_is_to_come(update, planned);
+        let mut done = Done { fingerprint: planned.observation.catalog.fingerprint.clone(), ..Done::default() };
+        let renames = plan.renames();
+        if !renames.steps().is_empty() {
+            // Whatever comes after this goes by the new names, in every database.
+            let positions = renames.positions();
+            let rest = planned.resolved.in_scope.iter().map(String::as_str).collect();
+            let work = Work { parts: VecDeque::from([renames]), rest: Some(rest), update: &on_the_server, done };
+            let Some(renamed) = self.in_parts(client, planned, work, verifiers, &mut ledger).await? else {
+                return Ok(None);
+            };
+            done = renamed;
+            done.renames = positions;
+        }
+        progress.failed.clone_from(&done.failed);
+        let renamed = done.failed.len();
         if self.visit(client, planned, &taken, databases::Turn::Taken, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
-        let on_the_server = without_what_is_to_come(update, planned);
-        let taken = positions_of(taken.values(), &progress.failed);
-        let done = self.in_parts(client, planned, plan, verifiers, (&on_the_server, taken), &mut ledger).await?;
+        done.before = positions_of(taken.values(), &progress.failed);
+        let room = self.room_for_locks(client, planned).await?;
+        let catalog = &planned.observation.catalog;
+        let parts = if done.failed.is_empty() {
+            plan.parts(catalog, room)
+        } else {
+            let failed = done.failed.iter().map(|failed| failed.role.as_str()).collect();
+            plan.after_renames().without(&failed).fitting(catalog, room)
+        };
+        let work = Work { parts: parts.into(), rest: None, update: &on_the_server, done };
+        let done = self.in_parts(client, planned, work, verifiers, &mut ledger).await?;
         let Some(Done { mut failed, fingerprint, .. }) = done else { return Ok(None) };
-        progress.failed.extend(failed.iter().cloned());
+        progress.failed.extend(failed.iter().skip(renamed).cloned());
         if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
@@ -171,18 +196,16 @@ impl Reconciler {
         &self,
         client: &Client,
         planned: &Planned,
-        plan: &GuardedPlan,
+        work: Work<'_>,
         verifiers: &Verifiers,
-        (update, before): (&Update, BTreeSet<usize>),
         ledger: &mut Ledger,
     ) -> Result<Option<Done>, CycleError> {
         let catalog = &planned.observation.catalog;
-        let room = self.room_for_locks(client, planned).await?;
-        let mut parts = VecDeque::from(plan.parts(catalog, room));
-        let mut done = Done { fingerprint: catalog.fingerprint.clone(), before, ..Done::default() };
+        let Work { mut parts, rest, update, mut done } = work;
         while let Some(part) = parts.pop_front() {
-            let later = parts.iter().flat_map(roles_of).collect();
-            let turn = Turn { part: &part, later, is_last: parts.is_empty(), done: &done };
+            let later = parts.iter().flat_map(roles_of).chain(rest.iter().flatten().copied()).collect();
+            let is_last = parts.is_empty() && rest.is_none();
+            let turn = Turn { part: &part, later, is_last, done: &done };
             let mut update = turn.update(update, planned);
             match self.transaction(client, planned, &turn, verifiers, &mut update, ledger).await {
                 Ok(Some((failed, fingerprint))) => {
@@ -354,12 +377,24 @@ fn positions_of<'a>(parts: impl Iterator<Item = &'a Part<'static>>, failed: &[Fa
     &all - &without
 }
 
+/// Parts to be carried out one after the other.
+struct Work<'a> {
+    parts: VecDeque<Part<'a>>,
+    /// Roles that something comes for after all of these parts; `None`: nothing comes.
+    rest: Option<BTreeSet<&'a str>>,
+    /// What the ledger is to say after all of them.
+    update: &'a Update,
+    done: Done,
+}
+
 /// What the parts before have done.
 #[derive(Default)]
 struct Done {
     parts: usize,
     /// Steps that were done inside of databases before all parts, and stand in no history yet.
     before: BTreeSet<usize>,
+    /// Where the renames stand in the plan, and what went with them.
+    renames: BTreeSet<usize>,
     failed: Vec<Failed>,
     /// The catalog's, as the last of them left it.
     fingerprint: String,
@@ -380,8 +415,10 @@ impl Turn<'_> {
     fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
         let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
         if self.is_last {
-            let on_the_server = planned.plan.steps.iter().filter(|step| step.change.database().is_none());
-            let touched: BTreeSet<&str> = on_the_server.filter_map(|step| step.change.role()).collect();
+            let on_the_server = planned.plan.steps.iter().enumerate().filter(|(index, step)| {
+                step.change.database().is_none() && !self.done.renames.contains(index)
+            });
+            let touched: BTreeSet<&str> = on_the_server.filter_map(|(_, step)| step.change.role()).collect();
             let others = planned.resolved.in_scope.iter().map(String::as_str);
             finished.extend(others.filter(|role| !touched.contains(role)));
         }
@@ -393,6 +430,7 @@ impl Turn<'_> {
         let finished = self.finished(planned);
         let finished = all.upserts.iter().filter(|(role, _)| finished.contains(role.as_str()));
         Update {
+            renamed: renames_of(self.part),
             upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
             removed: if self.is_last { all.removed.clone() } else { Vec::new() },
             history: history(planned, &(&self.part.positions() | &self.done.before)),
@@ -406,6 +444,7 @@ impl Turn<'_> {
         for failed in failed {
             // What was recorded before still holds.
             update.upserts.remove(&failed.role);
+            update.renamed.retain(|rename| rename.to != failed.role);
         }
         // A role that others were to be created with may be missing: whoever is not there is not recorded.
         if !failed.is_empty() {
@@ -413,6 +452,15 @@ impl Turn<'_> {
             update.history = history(planned, &(&(&self.part.positions() - &failed) | &self.done.before));
         }
     }
+}
+
+/// Renames that a part has steps for.
+fn renames_of(part: &Part<'_>) -> Vec<Rename> {
+    let renames = part.steps().iter().filter_map(|step| match &step.change {
+        Change::RenameRole { from, to } => Some(Rename { from: from.clone(), to: to.clone() }),
+        _ => None,
+    });
+    renames.collect()
 }
 
 /// Roles that a part has steps for.

@@ -9,13 +9,17 @@ use super::{CycleError, Observation, Reconciler, digest, observe};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
 use crate::model::{Finding, Mode, Role, SecretState, Severity, Spec};
 use crate::plan::cause::{self, Applied};
-use crate::plan::{self, Change, Counts, Plan, Removal, Step, Touch};
+use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, terms, wishes};
+use crate::resolve::renames::Rename;
+use crate::resolve::{self, Kind, Resolved, renames, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
+
+/// Who asks for the steps that no policy asked for.
+const BY_HOST: &str = "rolewright";
 
 /// Whether a plan may run.
 #[derive(Debug)]
@@ -134,10 +138,11 @@ impl Reconciler {
         self.ends_at(terms.next);
         findings.extend(terms.findings);
         let questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
-        self.look_into(&mut observation.catalog, &questions).await?;
+        self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        resolved.renames.clone_from(&observation.renames);
         terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
@@ -165,8 +170,9 @@ impl Reconciler {
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);
         let approved = approved.or(annotated);
 
+        let before = renames::before(&observation.renames, &catalog.roles);
         let reviewed =
-            tokio::task::block_in_place(|| chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps))?;
+            tokio::task::block_in_place(|| chain.review(&context, &before, &catalog.databases, &plan.steps))?;
         findings.extend(reviewed.findings);
         let bounds = self.bounds(&observation, declared, approved);
         let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
@@ -284,8 +290,20 @@ fn steps(
     };
     let declared = |change: &Change| change.role().and_then(|name| spec.roles.get(name));
     let cause = |change: &Change| cause::of(change, &applied, secret_version(change).as_deref(), declared(change));
-    let steps = plan::assemble(planned.proposals, &planned.by, cause);
+    let mut steps = renaming(&observation.renames, spec);
+    steps.extend(plan::assemble(planned.proposals, &planned.by, cause));
     Ok((steps, planned.by))
+}
+
+/// The host's own steps, before all that a policy proposes: that sees the server as it will be after them.
+fn renaming(renames: &[Rename], spec: &Spec) -> Vec<Step> {
+    let step = |Rename { from, to }: &Rename| {
+        let change = Change::RenameRole { from: from.clone(), to: to.clone() };
+        let path = spec.roles.get(to).map(|role| format!("{}/renamed_from", role.path)).unwrap_or_default();
+        let reason = format!("declared to have been {from}");
+        Step { risk: change.risk(), change, reason, path, cause: Cause::Spec, by: BY_HOST.to_owned() }
+    };
+    renames.iter().map(step).collect()
 }
 
 /// Puts what the source has to say of a Secret into the finding about it: that it is missing is one

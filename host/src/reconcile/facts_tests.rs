@@ -56,6 +56,7 @@ fn planned(verdict: Verdict) -> Planned {
             catalog: Catalog::default(),
             in_sync: BTreeMap::new(),
             ledger: Ledger::Database { exists: true },
+            renames: Vec::new(),
             state: ledger::State { records: records.into(), ..ledger::State::default() },
             inputs: String::new(),
             in_recovery: false,

@@ -18,6 +18,8 @@ mod facts;
 pub(crate) mod laws;
 #[cfg(test)]
 pub(crate) mod laws_inside;
+#[cfg(test)]
+mod laws_life;
 mod observe;
 mod policies;
 mod records;

@@ -43,14 +43,16 @@ impl Reconciler {
                 row_version: observation.catalog.row_versions.get(name).cloned(),
                 applied: Some(as_applied(desired, planned.resolved.settings.get(name))),
             };
-            if touched.contains(name.as_str()) || known != Some(&record) {
+            // Others may be recorded as members of one that is renamed, under its old name.
+            let renamed = !observation.renames.is_empty();
+            if renamed || touched.contains(name.as_str()) || known != Some(&record) {
                 upserts.insert(name.clone(), record);
             }
         }
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
         let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
-        Update { upserts, removed, history, converged: None, claim: self.own_claim() }
+        Update { renamed: Vec::new(), upserts, removed, history, converged: None, claim: self.own_claim() }
     }
 
     /// Whether there is anything to write although there is nothing to change.

@@ -6,10 +6,20 @@ use super::{Kind, Records, Resolved, is_same};
 use crate::catalog::Catalog;
 use crate::model::{Finding, Role, Severity, Spec};
 
-/// What becomes of recorded roles that are no longer declared.
-pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
+/// What becomes of recorded roles that are no longer declared, but for those that are kept as they are.
+pub(super) fn leave(
+    spec: &Spec,
+    catalog: &Catalog,
+    records: &Records,
+    kept: &BTreeSet<String>,
+    resolved: &mut Resolved,
+) {
     let mut going = BTreeSet::new();
-    for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
+    for (name, found) in kept.iter().filter_map(|name| catalog.roles.get_key_value(name)) {
+        resolved.desired.insert(name.clone(), found.clone());
+    }
+    let is_gone = |name: &String| !spec.roles.contains_key(name) && !kept.contains(name);
+    for (name, record) in records.iter().filter(|(name, _)| is_gone(name)) {
         let warn = |message: String| {
             Finding::new(Severity::Warning, "role-released", "", message)
                 .help("drop it by hand if it should go; Rolewright does not touch it any more")

@@ -85,6 +85,8 @@ impl Incoming<'_> {
             scripts,
             // No policy knows of it: who takes the spec over keeps its own.
             exact_settings: Default::default(),
+            renamed_from: Default::default(),
+            disabled: Default::default(),
         })
     }
 }

@@ -1,0 +1,279 @@
+//! The life of an account beyond being made and removed: it gets another name, is disabled for a while, and may come
+//! back before it is dropped.
+
+use std::time::Duration;
+
+use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, session};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The OID of a role.
+fn oid(cluster: &Cluster, role: &str) -> String {
+    cluster.value(&format!("SELECT oid FROM pg_roles WHERE rolname = '{role}'"))
+}
+
+/// A database in which alice owns a table and may read another.
+fn shop() -> Cluster {
+    let cluster = Cluster::start();
+    cluster.sql("CREATE DATABASE shop; CREATE ROLE app");
+    cluster.sql("REVOKE ALL ON DATABASE shop FROM PUBLIC");
+    cluster.sql_in(
+        "shop",
+        "CREATE SCHEMA sales AUTHORIZATION app; SET ROLE app; CREATE TABLE sales.orders (id int);
+         CREATE TABLE sales.items (id int)",
+    );
+    cluster
+}
+
+const ALICE: &str = "users:
+  - username: alice
+    databases: [shop]
+    roles: [reader]
+    settings: {work_mem: 64MB}
+    grants:
+      - {database: shop, schema: sales, privileges: [USAGE]}
+      - {database: shop, schema: sales, tables: [orders], privileges: [SELECT]}
+  - username: bob
+    password: none
+    roles: [alice]
+";
+
+/// The same under another name, and with something else besides: one privilege more, one less, another role.
+const ALICIA: &str = "users:
+  - username: alicia
+    renamed_from: alice
+    databases: [shop]
+    roles: [writer]
+    settings: {work_mem: 32MB}
+    connection_limit: 5
+    grants:
+      - {database: shop, schema: sales, privileges: [USAGE]}
+      - {database: shop, schema: sales, tables: [items], privileges: [SELECT]}
+  - username: bob
+    password: none
+    roles: [alicia]
+";
+
+#[test]
+fn a_user_who_is_renamed_stays_who_she_was_and_everything_else_changes_with_it() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(ALICE).secret("alice", "life-alice-1");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    cluster.sql_in("shop", "CREATE TABLE sales.hers (id int); ALTER TABLE sales.hers OWNER TO alice");
+    let before = (oid(&cluster, "alice"), cluster.attribute("alice", "rolpassword"));
+
+    manifests.users(ALICIA).secret("alicia", "life-alice-1");
+    rolewright.plan().succeeds().mentions("renamed from alice");
+    let plan = rolewright.plan_json();
+    assert_eq!(plan.actions()[0], "rename-role alicia");
+    let unexpected = |action: &&String| {
+        ["create-role alicia", "drop-role alice", "set-password alicia", "grant-role bob"].contains(&action.as_str())
+    };
+    assert!(!plan.actions().iter().any(|action| unexpected(&action)), "{:?}", plan.actions());
+    rolewright.command(&["plan", "--rehearse"]).succeeds().mentions("accepted");
+    assert!(cluster.has_role("alice") && !cluster.has_role("alicia"));
+    rolewright.apply().succeeds();
+
+    assert!(!cluster.has_role("alice"));
+    assert_eq!((oid(&cluster, "alicia"), cluster.attribute("alicia", "rolpassword")), before);
+    cluster.login("alicia", "life-alice-1", "shop").simple_query("SELECT * FROM sales.items, sales.hers").unwrap();
+    let may = |table: &str| {
+        let sql = format!("SELECT has_table_privilege('alicia', 'sales.{table}', 'SELECT')::text");
+        cluster.sql_in("shop", &sql)[0][0].clone()
+    };
+    assert_eq!([may("orders"), may("items"), may("hers")], ["false", "true", "true"]);
+    assert_eq!((cluster.memberships("alicia"), cluster.memberships("bob")), (vec!["writer".into()], vec!["alicia".into()]));
+    assert_eq!(cluster.attribute("alicia", "rolconnlimit"), "5");
+    assert_eq!(cluster.value("SELECT setconfig[1] FROM pg_db_role_setting WHERE setdatabase = 0"), "work_mem=32MB");
+    let records = cluster.column("SELECT name || ' ' || oid || ' ' || origin FROM rolewright.roles ORDER BY 1");
+    assert!(records.contains(&format!("alicia {} created", before.0)), "{records:?}");
+    assert!(!records.iter().any(|record| record.starts_with("alice ")), "{records:?}");
+
+    // It has done its work, and may stay where it is; what is changed by hand is still drift.
+    rolewright.plan_json().is_empty();
+    cluster.sql("REVOKE alicia FROM bob; ALTER ROLE alicia CREATEDB");
+    let plan = rolewright.plan_json();
+    assert_eq!(plan.causes(), ["drift", "drift"]);
+    rolewright.apply().succeeds();
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn a_rename_alone_is_a_plan_and_so_is_the_way_back() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    let users = |name: &str, from: &str| {
+        format!("users:\n  - username: {name}\n    {from}\n    secret: {{name: hers}}\n    roles: [reader]\n")
+    };
+    manifests.users(&users("alice", "comment: hello")).named_secret("hers", "password", "life-alice-2");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let before = oid(&cluster, "alice");
+    for (name, from) in [("alicia", "alice"), ("alice", "alicia")] {
+        manifests.users(&users(name, &format!("renamed_from: {from}")));
+        assert_eq!(rolewright.plan_json().actions(), [format!("rename-role {name}")]);
+        rolewright.apply().succeeds();
+        assert_eq!(oid(&cluster, name), before);
+        cluster.login(name, "life-alice-2", "postgres");
+        rolewright.plan_json().is_empty();
+    }
+}
+
+#[test]
+fn a_group_role_is_renamed_with_its_members_and_whoever_is_new_joins_it() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    let yaml = |name: &str, from: &str, users: &[&str]| {
+        let users: String =
+            users.iter().map(|user| format!("  - {{username: {user}, password: none, roles: [{name}]}}\n")).collect();
+        format!(
+            "users:\n{users}roles:\n  - name: {name}\n    {from}\n    grants:\n      - {{database: shop, schema: sales, \
+             tables: all, privileges: [SELECT]}}\n"
+        )
+    };
+    manifests.users(&yaml("readers", "comment: they read", &["alice", "bob"]));
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let before = oid(&cluster, "readers");
+    manifests.users(&yaml("'Read \"ers\"'", "renamed_from: readers", &["alice", "carol"]));
+    rolewright.apply().succeeds();
+    assert_eq!(oid(&cluster, "Read \"ers\""), before);
+    assert_eq!(cluster.memberships("carol"), ["Read \"ers\""]);
+    assert!(!cluster.has_role("bob") && !cluster.has_role("readers"));
+    // What is made later is covered under the new name, too.
+    cluster.sql_in("shop", "SET ROLE app; CREATE TABLE sales.later (id int)");
+    let sql = "SELECT has_table_privilege('Read \"ers\"', 'sales.later', 'SELECT')::text";
+    assert_eq!(cluster.sql_in("shop", sql), [["true"]]);
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn a_password_that_the_server_forgets_with_the_name_is_set_again() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("SET password_encryption = 'md5'; CREATE ROLE alice LOGIN PASSWORD 'life-alice-3'");
+    let before = oid(&cluster, "alice");
+    manifests.users("users:\n  - {username: alicia, renamed_from: alice}\n").secret("alicia", "life-alice-3");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    assert_eq!(rolewright.plan_json().actions(), ["rename-role alicia", "set-password alicia"]);
+    rolewright.apply().succeeds().mentions("takes it over");
+    assert_eq!(oid(&cluster, "alicia"), before);
+    cluster.login("alicia", "life-alice-3", "postgres");
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn where_both_are_there_or_the_secret_is_missing_both_stay_as_they_are() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    manifests.users("users:\n  - username: alice\n  - {username: bob, password: none}\n").secret("alice", "life-alice-4");
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "100%");
+    rolewright.apply().succeeds();
+    let renamed = "users:\n  - {username: alicia, renamed_from: alice}\n  - {username: bob, password: none, comment: CC}\n";
+
+    // The default Secret has another name, too.
+    manifests.users(&renamed.replace("CC", "one"));
+    rolewright.apply().exits_with(1).mentions("user-alicia-secret");
+    assert!(cluster.has_role("alice") && !cluster.has_role("alicia"));
+    cluster.login("alice", "life-alice-4", "postgres");
+
+    cluster.sql("CREATE ROLE alicia");
+    manifests.users(&renamed.replace("CC", "two")).secret("alicia", "life-alice-4");
+    rolewright.apply().exits_with(1).mentions("both are there");
+    assert_eq!(cluster.attribute("alicia", "rolcanlogin"), "f");
+    cluster.login("alice", "life-alice-4", "postgres");
+    // Others are served.
+    assert_eq!(cluster.value("SELECT shobj_description('bob'::regrole, 'pg_authid')"), "two");
+
+    cluster.sql("DROP ROLE alicia");
+    rolewright.apply().succeeds();
+    cluster.login("alicia", "life-alice-4", "postgres");
+    // Somebody makes the old one anew: it is nobody's.
+    cluster.sql("CREATE ROLE alice");
+    rolewright.apply().succeeds();
+    assert!(cluster.has_role("alice") && cluster.has_role("alicia"));
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn who_was_never_there_is_made_and_a_protected_role_keeps_its_name() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    manifests.users("users:\n  - {username: alicia, renamed_from: alice, password: none}\n");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    assert_eq!(rolewright.plan_json().actions(), ["create-role alicia"]);
+    cluster.sql("CREATE ROLE alice LOGIN");
+    let before = cluster.roles();
+    let protecting = Rolewright::new(&cluster, &manifests).env("PROTECTED_ROLES", "alice");
+    protecting.apply().exits_with(3).mentions("protected");
+    manifests.users("users:\n  - {username: alicia, renamed_from: postgres, password: none}\n");
+    rolewright.apply().exits_with(3).mentions("protected");
+    assert_eq!(cluster.roles(), before);
+}
+
+#[test]
+fn a_controller_that_is_no_superuser_renames_what_it_made() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'life-controller'; GRANT CREATE ON DATABASE postgres TO controller");
+    let users = "users:\n  - {username: alice, roles: [reader]}\n";
+    manifests.users(users).secret("alice", "life-alice-5").secret("alicia", "life-alice-5");
+    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "life-controller");
+    rolewright.apply().succeeds();
+    let before = oid(&cluster, "alice");
+    manifests.users(&users.replace("alice", "alicia, renamed_from: alice"));
+    rolewright.apply().succeeds();
+    assert_eq!(oid(&cluster, "alicia"), before);
+    cluster.login("alicia", "life-alice-5", "postgres");
+    rolewright.plan_json().is_empty();
+    // One that somebody else made it may not rename on 16 and later, and says so; the others are served.
+    cluster.sql("CREATE ROLE stranger");
+    manifests.users(
+        "users:\n  - {username: alicia, comment: served, password: none}\n  - {username: friend, renamed_from: stranger, password: none}\n",
+    );
+    let output = rolewright.apply();
+    if session::postgres_major() >= 16 {
+        output.exits_with(1).mentions("rename");
+        assert!(cluster.has_role("stranger"));
+    } else {
+        output.succeeds();
+    }
+    assert_eq!(cluster.value("SELECT shobj_description('alicia'::regrole, 'pg_authid')"), "served");
+}
+
+#[test]
+fn killed_at_any_moment_of_a_rename_the_next_one_finishes_it() {
+    // Where it waits: for the rename itself, the ledger, what is revoked in the database, the memberships, what is granted.
+    for (database, table) in [
+        ("postgres", "pg_authid"),
+        ("postgres", "rolewright.roles"),
+        ("shop", "pg_class"),
+        ("postgres", "pg_auth_members"),
+    ] {
+        let (cluster, manifests) = (shop(), Manifests::new());
+        manifests.users(ALICE).secret("alice", "life-alice-6");
+        let rolewright = Rolewright::new(&cluster, &manifests);
+        rolewright.apply().succeeds();
+        let before = oid(&cluster, "alice");
+        manifests.users(ALICIA).secret("alicia", "life-alice-6");
+        let mut holder = cluster.client(database);
+        let mut lock = holder.transaction().unwrap();
+        lock.batch_execute(&format!("LOCK TABLE {table} IN SHARE MODE")).unwrap();
+        let victim = rolewright.start(&["apply"]);
+        eventually("the controller to wait for the lock", PATIENCE, || {
+            let blocked = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+                           AND application_name <> 'test' AND wait_event_type = 'Lock'";
+            (cluster.value(blocked) != "0").then_some(())
+        });
+        victim.kill();
+        lock.rollback().unwrap();
+        eventually("the victim's sessions to end", PATIENCE, || {
+            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+                            AND application_name <> 'test'";
+            (cluster.value(sessions) == "0").then_some(())
+        });
+        let named = if cluster.has_role("alice") { "alice" } else { "alicia" };
+        let record = format!("SELECT name FROM rolewright.roles WHERE oid = {before}");
+        assert_eq!(cluster.column(&record), [named], "{table}: the ledger knows her by another name");
+        rolewright.apply().succeeds();
+        assert_eq!(oid(&cluster, "alicia"), before, "{table}");
+        assert_eq!(cluster.memberships("alicia"), ["writer"], "{table}");
+        cluster.login("alicia", "life-alice-6", "shop");
+        rolewright.plan_json().is_empty();
+    }
+}
