@@ -489,7 +489,10 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         {
             emptied.insert(name);
         }
-        if !found.is_user() {
+        // To drop whom nobody lets in any more cannot be undone either, and a clock or a setting that is wrong would do
+        // it to many at once.
+        let was_user = matches!(step.change, Change::DropRole { .. }) && resolved.removable_users.contains(name);
+        if !found.is_user() && !was_user {
             continue;
         }
         let loses = match &step.change {

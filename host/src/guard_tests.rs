@@ -46,6 +46,7 @@ fn world() -> World {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     };
     let records: Records = ["alice", "carol"].map(|name| (name.to_owned(), record(name))).into();
     catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));

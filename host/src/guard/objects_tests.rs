@@ -59,6 +59,7 @@ fn world(declared: Vec<Grant>) -> (Catalog, Resolved) {
         secret_version: None,
         row_version: None,
         applied: Some(Role { grants: vec![grant(orders(), Privileges::SELECT)], ..role("reader") }),
+        leaving_since: None,
     };
     let records = Records::from([("reader".to_owned(), record)]);
     wishes::complete(&mut spec, &mut catalog, &records);

@@ -46,13 +46,16 @@ pub(super) fn read(path: &Path) -> Result<Option<State>, LedgerError> {
     let Some(file) = load(path)? else { return Ok(None) };
     let mut state = State::default();
     for (name, entry) in file.roles {
+        let json = entry.applied.as_ref().map(|json| json.get());
+        let (applied, leaving_since) = record::applied_of(&name, json)?;
         let record = Record {
             oid: entry.oid,
             kind: record::kind(&name, &entry.kind)?,
             origin: record::origin(&name, &entry.origin)?,
             secret_version: entry.secret_version,
             row_version: None,
-            applied: entry.applied.map(|json| record::from_json(&name, json.get())).transpose()?,
+            applied,
+            leaving_since,
         };
         state.records.insert(name, record);
     }
@@ -82,7 +85,7 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     for row in &rows {
         let name: String = row.try_get(0)?;
         let Some(record) = update.upserts.get(&name) else { continue };
-        let applied = record.applied.as_ref().and_then(|role| RawValue::from_string(record::to_json(role)).ok());
+        let applied = record.applied.as_ref().and_then(|role| RawValue::from_string(record::to_json(role, record.leaving_since)).ok());
         let entry = FileRecord {
             oid: Some(row.try_get(1)?),
             kind: record::kind_word(record.kind).to_owned(),

@@ -258,6 +258,7 @@ fn adopted() -> Record {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     }
 }
 

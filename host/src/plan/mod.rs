@@ -42,6 +42,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// For each role that is dropped.
     pub removals: BTreeMap<String, Removal>,
+    /// Roles without LOGIN that are users all the same.
+    pub disabled: BTreeSet<String>,
 }
 
 /// How many of each; the last line of a plan.
@@ -101,7 +103,7 @@ impl Plan {
         counts
     }
 
-    /// Roles with LOGIN on either side of the plan: what the summary calls users.
+    /// Roles with LOGIN on either side of the plan, and users that are disabled: what the summary calls users.
     pub fn users<'a>(&'a self, catalog: &'a Catalog) -> BTreeSet<&'a str> {
         let created = self.steps.iter().filter_map(|step| match &step.change {
             Change::CreateRole(role) if role.is_user() => Some(role.name.as_str()),
@@ -112,7 +114,9 @@ impl Plan {
             let role = catalog.roles.get(step.change.role()?)?;
             role.is_user().then_some(role.name.as_str())
         });
-        created.chain(found).collect()
+        let disabled = self.steps.iter().filter_map(|step| step.change.role());
+        let disabled = disabled.filter(|role| self.disabled.contains(*role));
+        created.chain(found).chain(disabled).collect()
     }
 }
 

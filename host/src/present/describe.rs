@@ -112,7 +112,13 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
     let one = |mark, text: String| vec![(mark, text)];
     match change {
         Change::CreateRole(role) => create(view, role).into_iter().map(|text| (Mark::Create, text)).collect(),
-        Change::AlterRole(patch) => alter(patch),
+        Change::AlterRole(patch) => {
+            let mut lines = alter(patch);
+            if locks_out(view, patch) {
+                lines.push((Mark::Remove, "its sessions, which are ended".to_owned()));
+            }
+            lines
+        }
         Change::RenameRole { from, .. } => one(Mark::Change, format!("renamed from {}", name(from))),
         Change::SetPassword(role) => one(Mark::Change, format!("password {}", view.secret_of(role))),
         Change::ClearPassword(_) => one(Mark::Remove, "password".to_owned()),
@@ -148,6 +154,11 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
         Change::AlterDatabase(database) => one(Mark::Change, database_words(database)),
         Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
     }
+}
+
+/// Whether a user is disabled.
+pub(super) fn locks_out(view: &View<'_>, patch: &RolePatch) -> bool {
+    patch.clear.contains(Attributes::LOGIN) && view.plan.disabled.contains(&patch.name)
 }
 
 fn create(view: &View<'_>, role: &Role) -> Vec<String> {

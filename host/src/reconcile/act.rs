@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
-use super::decide::kind_of;
+use super::removals::locked_out;
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
@@ -154,11 +154,13 @@ impl Reconciler {
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);
-        let mut sessions = 0;
+        let locked_out = locked_out(planned, &names);
+        let (more, mut sessions) = self.end_sessions(client, planned, &locked_out).await?;
+        failed.extend(more);
         if !removals.is_empty() {
             let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger).await?;
             failed.extend(more);
-            sessions = ended;
+            sessions += ended;
         }
         Ok(Some((failed, sessions)))
     }
@@ -475,7 +477,7 @@ pub(super) fn managed(planned: &Planned, catalog: &Catalog, failed: &BTreeSet<&s
         if failed.contains(name.as_str()) && !catalog.roles.contains_key(name) {
             continue;
         }
-        match planned.resolved.desired.get(name).map(kind_of) {
+        match planned.resolved.kind(name) {
             Some(Kind::User) => users += 1,
             Some(Kind::Group) => groups += 1,
             None => {}

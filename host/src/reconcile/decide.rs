@@ -13,7 +13,7 @@ use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
 use crate::resolve::renames::Rename;
-use crate::resolve::{self, Kind, Resolved, renames, terms, wishes};
+use crate::resolve::{self, Grace, Resolved, renames, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -135,13 +135,17 @@ impl Reconciler {
         let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
         let terms = terms::in_force(&mut spec, observe::now());
-        self.ends_at(terms.next);
         findings.extend(terms.findings);
         let questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
-        let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        let seconds = i64::try_from(self.settings.removal_grace.as_secs()).unwrap_or(i64::MAX);
+        let grace = Grace { now: observe::now(), seconds };
+        let (records, in_sync) = (&observation.state.records, &observation.in_sync);
+        let mut resolved = resolve::resolve_with_grace(&spec, catalog, records, in_sync, grace);
+        let dropped = resolved.leaving.values().map(|leaving| leaving.until).min();
+        self.ends_at(terms.next.into_iter().chain(dropped).min());
         resolved.renames.clone_from(&observation.renames);
         terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
@@ -158,13 +162,15 @@ impl Reconciler {
         let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let mut declared = (0, 0);
         for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
-            *(if role.is_user() { &mut declared.0 } else { &mut declared.1 }) += 1;
+            let is_user = role.is_user() || spec.disabled.contains(&role.name);
+            *(if is_user { &mut declared.0 } else { &mut declared.1 }) += 1;
         }
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         let text = &observation.parsed.locations.document().text;
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
-        let plan = Arc::new(Plan { digest, steps, removals });
+        let disabled = &resolved.disabled | &resolved.removable_users;
+        let plan = Arc::new(Plan { digest, steps, removals, disabled });
         self.metrics.plan(plan.steps.len());
         // An annotation stays where it is when its plan has run: it must not stand in the way of others.
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);
@@ -330,11 +336,6 @@ fn locate(observation: &Observation, findings: Vec<Finding>) -> Vec<Diagnostic> 
     located.sort_by(|a, b| (a.line, a.column, &a.code, &a.message).cmp(&(b.line, b.column, &b.code, &b.message)));
     located.dedup();
     located
-}
-
-/// Whether a role stands for a user of the document, or for a group role that is declared or named there.
-pub(super) fn kind_of(role: &Role) -> Kind {
-    if role.mode == Mode::Present || !role.is_user() { Kind::Group } else { Kind::User }
 }
 
 /// The version of the Secret whose password the role has after the plan.

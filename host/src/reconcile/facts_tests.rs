@@ -30,6 +30,7 @@ fn planned(verdict: Verdict) -> Planned {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     };
     let records = [("gone".to_owned(), record(Kind::User)), ("old_group".to_owned(), record(Kind::Group))];
     let drop = |name: &str| Change::DropRole { name: name.into(), reassign_to: None };

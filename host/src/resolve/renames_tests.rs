@@ -14,6 +14,7 @@ fn record(oid: u32) -> Record {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     }
 }
 

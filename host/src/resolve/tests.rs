@@ -20,7 +20,7 @@ fn spec(roles: &[Role]) -> Spec {
 
 fn record(oid: u32, kind: Kind) -> Record {
     let origin = Origin::Created;
-    Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None }
+    Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None, leaving_since: None }
 }
 
 fn user(name: &str) -> Role {

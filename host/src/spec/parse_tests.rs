@@ -49,12 +49,12 @@ fn who_was_who_is_never_a_guess() {
         format!("users:\n{}", ["anna", "berta"].into_iter().zip(fields).map(entry).collect::<String>())
     };
     for (fields, problem) in [
-        (["renamed_from: x", "renamed_from: x"], "3:51 renamed-twice /users/1/renamed_from"),
-        (["renamed_from: berta", "roles: []"], "2:50 renamed-from-declared /users/0/renamed_from"),
-        (["renamed_from: anna", "roles: []"], "2:50 renamed-to-itself /users/0/renamed_from"),
-        (["renamed_from: pg_monitor", "roles: []"], "2:50 reserved-name /users/0/renamed_from"),
-        (["renamed_from: 5", "roles: []"], "2:50 unquoted-name /users/0/renamed_from"),
-        (["renamed_from: x", "roles: [x]"], "3:44 renamed-from-named /users/1/roles/0"),
+        (["renamed_from: x", "renamed_from: x"], "3:53 renamed-twice /users/1/renamed_from"),
+        (["renamed_from: berta", "roles: []"], "2:52 renamed-from-declared /users/0/renamed_from"),
+        (["renamed_from: anna", "roles: []"], "2:52 renamed-to-itself /users/0/renamed_from"),
+        (["renamed_from: pg_monitor", "roles: []"], "2:52 reserved-name /users/0/renamed_from"),
+        (["renamed_from: 5", "roles: []"], "2:52 unquoted-name /users/0/renamed_from"),
+        (["renamed_from: x", "roles: [x]"], "3:47 renamed-from-named /users/1/roles/0"),
     ] {
         assert_eq!(brief(&users(fields)), problem, "{fields:?}");
     }
@@ -69,7 +69,7 @@ fn a_disabled_user_is_a_user_without_login() {
     assert_eq!(alice.attributes, (Attributes::USER | Attributes::CREATEDB) - Attributes::LOGIN);
     assert!(parsed.spec.disabled.contains("alice") && alice.credential.is_some());
     assert!(good(&user("disabled: false")).spec.disabled.is_empty());
-    assert_eq!(brief(&user("disabled: 1")), "1:37 wrong-type /users/0/disabled");
+    assert_eq!(brief(&user("disabled: 1")), "1:38 wrong-type /users/0/disabled");
     assert!(brief("users: []\nroles: [{name: r, disabled: true}]").contains("unknown-key"));
 }
 
@@ -392,13 +392,13 @@ fn all_problems_are_told_in_the_order_of_the_file() {
       |
     2 |   - usrename: …   #…
       |     ^^^^^^^^
-      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `username`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:3:5: error[unknown-key]: this user has an unknown key "rolse"
       |
     3 |     rolse: …
       |     ^^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:5:16: error[unquoted-name]: role name must be text, but YAML reads a number here
       |
@@ -432,7 +432,7 @@ fn a_message_reads_like_a_compilers() {
       |
     5 |     role: …
       |     ^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
     "#);
 }
 
