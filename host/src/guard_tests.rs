@@ -386,7 +386,14 @@ fn renamed() -> (World, Step) {
 
 fn rename(from: &str, to: &str) -> Step {
     let change = Change::RenameRole { from: from.into(), to: to.into() };
-    Step { change, risk: Risk::Disruptive, reason: String::new(), path: String::new(), cause: Cause::Spec, by: String::new() }
+    Step {
+        change,
+        risk: Risk::Disruptive,
+        reason: String::new(),
+        path: String::new(),
+        cause: Cause::Spec,
+        by: String::new(),
+    }
 }
 
 #[test]
@@ -434,4 +441,18 @@ fn a_rename_of_a_protected_role_is_refused_whoever_declares_it() {
     plan.steps.insert(0, rename("postgres", "bob"));
     let judged = judge(Arc::new(plan), "evil", &resolved, &catalog, &bounds());
     assert!(matches!(judged, Judgement::Refused(_)), "{judged:?}");
+}
+
+#[test]
+fn to_drop_whom_nobody_lets_in_any_more_counts_as_well() {
+    let World { mut catalog, mut resolved } = world();
+    catalog.roles.get_mut("carol").unwrap().attributes -= Attributes::LOGIN;
+    let held = |resolved: &Resolved| {
+        let none = Bounds { deletions: 0, ..bounds() };
+        matches!(judge(plan(vec![drop_carol()]), "standard", resolved, &catalog, &none), Judgement::Held(_))
+    };
+    // One whose removal was begun and did not come to its end goes on; that was counted when it began.
+    assert!(!held(&resolved));
+    resolved.removable_users.insert("carol".into());
+    assert!(held(&resolved));
 }

@@ -142,7 +142,8 @@ pub struct Options {
     #[arg(long, env = "MAX_DELETIONS", value_name = "MAX_DELETIONS", default_value = "20%")]
     #[arg(help_heading = "Safety")]
     pub max_deletions: MaxDeletions,
-    /// Removed users are disabled first, for so long
+    /// How long removed users are only disabled
+    #[arg(hide_short_help = true)]
     #[arg(long, env = "REMOVAL_GRACE", value_name = "REMOVAL_GRACE", default_value = "0")]
     #[arg(value_parser = values::grace, help_heading = "Safety")]
     pub removal_grace: Duration,

@@ -7,12 +7,7 @@ use crate::plan::{Change, Step};
 use crate::resolve::Resolved;
 
 /// Checks the renames at the head of the plan, and tells how many there are. The catalog is as it will be after them.
-pub(super) fn check(
-    steps: &[Step],
-    resolved: &Resolved,
-    catalog: &Catalog,
-    violations: &mut Vec<Violation>,
-) -> usize {
+pub(super) fn check(steps: &[Step], resolved: &Resolved, catalog: &Catalog, violations: &mut Vec<Violation>) -> usize {
     let mut violate = |message: String| violations.push(Violation { rule: "undeclared-rename", message });
     for (index, wanted) in resolved.renames.iter().enumerate() {
         let (from, to) = (&wanted.from, &wanted.to);

@@ -127,8 +127,7 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
         let origins: Vec<&str> = update.upserts.values().map(|record| record::origin_word(record.origin)).collect();
         let versions: Vec<Option<&str>> =
             update.upserts.values().map(|record| record.secret_version.as_deref()).collect();
-        let applied: Vec<Option<String>> =
-            update.upserts.values().map(applied_json).collect();
+        let applied: Vec<Option<String>> = update.upserts.values().map(applied_json).collect();
         let may_read: bool = client
             .query_typed("SELECT has_table_privilege('pg_authid', 'SELECT')", &[])
             .await?

@@ -85,7 +85,10 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     for row in &rows {
         let name: String = row.try_get(0)?;
         let Some(record) = update.upserts.get(&name) else { continue };
-        let applied = record.applied.as_ref().and_then(|role| RawValue::from_string(record::to_json(role, record.leaving_since)).ok());
+        let applied = record
+            .applied
+            .as_ref()
+            .and_then(|role| RawValue::from_string(record::to_json(role, record.leaving_since)).ok());
         let entry = FileRecord {
             oid: Some(row.try_get(1)?),
             kind: record::kind_word(record.kind).to_owned(),

@@ -101,7 +101,10 @@ impl Update {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.renamed.is_empty()
-            && self.upserts.is_empty() && self.removed.is_empty() && self.history.is_none() && self.converged.is_none()
+            && self.upserts.is_empty()
+            && self.removed.is_empty()
+            && self.history.is_none()
+            && self.converged.is_none()
     }
 }
 

@@ -44,8 +44,7 @@ pub fn render(view: &View<'_>) -> String {
         let taken = script(view, |change| change.database() == Some(database) && takes(change));
         write_inside(&mut text, view, &mut current, database, &taken);
     }
-    let main =
-        script(view, |change| change.database().is_none() && !matches!(change, Change::RenameRole { .. }));
+    let main = script(view, |change| change.database().is_none() && !matches!(change, Change::RenameRole { .. }));
     if !main.is_empty() || !removals.is_empty() {
         go_to(&mut text, &mut current, view.database);
         text.push_str("\nBEGIN;\n");

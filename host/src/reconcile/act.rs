@@ -8,8 +8,8 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
-use super::removals::locked_out;
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
+use super::removals::locked_out;
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
@@ -417,9 +417,12 @@ impl Turn<'_> {
     fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
         let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
         if self.is_last {
-            let on_the_server = planned.plan.steps.iter().enumerate().filter(|(index, step)| {
-                step.change.database().is_none() && !self.done.renames.contains(index)
-            });
+            let on_the_server = planned
+                .plan
+                .steps
+                .iter()
+                .enumerate()
+                .filter(|(index, step)| step.change.database().is_none() && !self.done.renames.contains(index));
             let touched: BTreeSet<&str> = on_the_server.filter_map(|(_, step)| step.change.role()).collect();
             let others = planned.resolved.in_scope.iter().map(String::as_str);
             finished.extend(others.filter(|role| !touched.contains(role)));

@@ -247,7 +247,15 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                     let settings = applied[number].clone();
                     let applied = settings
                         .map(|settings| Role { settings, ..Role::new(*name, Mode::Authoritative, Attributes::USER) });
-                    let record = Record { oid, kind, origin, secret_version: None, row_version: None, applied, leaving_since: None };
+                    let record = Record {
+                        oid,
+                        kind,
+                        origin,
+                        secret_version: None,
+                        row_version: None,
+                        applied,
+                        leaving_since: None,
+                    };
                     ((*name).to_owned(), record)
                 })
                 .collect();

@@ -10,8 +10,8 @@ use super::laws::{NAMES, World, bounds, owned, plan, sorted, world};
 use crate::guard::{self, GuardedPlan, Judgement};
 use crate::model::Mode;
 use crate::plan::{Cause, Change, Plan, Step, replay};
-use crate::resolve::renames::{self, Rename};
 use crate::resolve;
+use crate::resolve::renames::{self, Rename};
 
 /// A world in which some of the roles that are declared and there go by another name yet.
 fn before_renames(mut world: World, chosen: &[&str]) -> World {

@@ -56,7 +56,9 @@ impl Reconciler {
                     };
                     errors.insert(role.to_owned(), ServerError::new(&error, &attempt));
                 }
-                Err(error) => return self.attempt(Err(error), planned, "end the sessions of users that are locked out"),
+                Err(error) => {
+                    return self.attempt(Err(error), planned, "end the sessions of users that are locked out");
+                }
             }
         }
         Ok((errors, sessions))

@@ -82,7 +82,8 @@ pub(super) fn leave(
         going.remove(&name);
         let who = members.join(", ");
         resolved.findings.push(if members.iter().all(|member| resolved.leaving.contains_key(member)) {
-            let message = format!("{name:?} is named by no user any more, and stays until its members are dropped ({who})");
+            let message =
+                format!("{name:?} is named by no user any more, and stays until its members are dropped ({who})");
             Finding::new(Severity::Info, "role-in-use", "", message)
         } else {
             let message = format!("{name:?} is named by no user any more, and stays: it has other members ({who})");
@@ -115,8 +116,7 @@ fn stay_for_now(name: &str, record: &Record, leaving: Leaving, catalog: &Catalog
         Some(_) => format!("disabled since {}", moment(leaving.since)),
         None => "disabled now".to_owned(),
     };
-    let message =
-        format!("{name:?} has gone from users.yaml; {disabled}, dropped after {}", moment(leaving.until));
+    let message = format!("{name:?} has gone from users.yaml; {disabled}, dropped after {}", moment(leaving.until));
     resolved.findings.push(
         Finding::new(Severity::Info, "user-leaving", "", message)
             .help("put it back before then, and it is enabled again with everything it had"),

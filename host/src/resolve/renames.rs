@@ -185,12 +185,10 @@ pub(super) fn stuck(spec: &Spec, catalog: &Catalog, records: &Records, resolved:
                 "{to:?} is left as it is: it is renamed from {from:?}, and both are there; {from:?} is left as it is, \
                  too"
             );
-            resolved.findings.push(
-                Finding::new(Severity::Error, "renamed-both-there", path, message).help(format!(
-                    "take `renamed_from` out if {to:?} is right and {from:?} may go; or drop {to:?} by hand, if \
+            resolved.findings.push(Finding::new(Severity::Error, "renamed-both-there", path, message).help(format!(
+                "take `renamed_from` out if {to:?} is right and {from:?} may go; or drop {to:?} by hand, if \
                      {from:?} is to become it"
-                )),
-            );
+            )));
         }
     }
     kept

@@ -41,8 +41,7 @@ fn spec() -> Spec {
     let staff = Role::new("staff", Mode::Authoritative, Attributes::GROUP);
     let mut spec = Spec::default();
     spec.roles = [("alicia".to_owned(), alicia), ("staff".to_owned(), staff)].into();
-    spec.renamed_from =
-        [("alicia".to_owned(), "alice".to_owned()), ("staff".to_owned(), "people".to_owned())].into();
+    spec.renamed_from = [("alicia".to_owned(), "alice".to_owned()), ("staff".to_owned(), "people".to_owned())].into();
     spec
 }
 
@@ -147,11 +146,10 @@ fn everything_goes_by_the_new_names_and_back() {
     let by = &catalog.foreign_grantors[&("staff".to_owned(), "shop".to_owned())];
     assert_eq!(by.keys().collect::<Vec<_>>(), ["alicia"]);
     let applied = records["alicia"].applied.as_ref().unwrap();
-    assert_eq!((applied.name.as_str(), &applied.memberships, &applied.grants), (
-        "alicia",
-        &vec![Membership::plain("staff")],
-        &vec![future("alicia")]
-    ));
+    assert_eq!(
+        (applied.name.as_str(), &applied.memberships, &applied.grants),
+        ("alicia", &vec![Membership::plain("staff")], &vec![future("alicia")])
+    );
     assert!(!catalog.roles.contains_key("alice") && !records.contains_key("people"));
     assert_eq!(*before(&renames, &catalog.roles), unchanged);
     let asked = as_called(&renames, &["alicia".to_owned(), "bob".to_owned()].into());

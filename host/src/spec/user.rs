@@ -17,8 +17,7 @@ use crate::secret::SecretRef;
 /// What a user and a group role have in common, but for [`FLAGS`].
 const ACCESS_KEYS: [&str; 8] =
     ["renamed_from", "database", "databases", "roles", "privileges", "grants", "settings", "database_settings"];
-const USER_KEYS: [&str; 7] =
-    ["disabled", "secret", "password", "labels", "valid_until", "connection_limit", "comment"];
+const USER_KEYS: [&str; 7] = ["disabled", "secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
 const MEMBERSHIP_KEYS: [&str; 5] = ["role", "admin", "inherit", "set", "until"];
