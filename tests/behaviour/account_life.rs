@@ -523,3 +523,24 @@ fn killed_before_the_ledger_knows_that_she_leaves_nothing_is_done() {
     assert_eq!(cluster.attribute("alice", "rolcanlogin"), "f");
     assert!(cluster.has_role("alice"));
 }
+
+#[test]
+fn a_script_for_psql_does_the_same() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(ALICE).secret("alice", "life-alice-15");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let before = oid(&cluster, "alice");
+    let mut session = cluster.login("alice", "life-alice-15", "shop");
+    manifests
+        .users(&ALICIA.replace("    renamed_from: alice\n", "    renamed_from: alice\n    disabled: true\n"))
+        .secret("alicia", "life-alice-15");
+    let script = rolewright.command(&["plan", "--format", "sql"]).succeeds().stdout.clone();
+    let done = cluster.psql("postgres", &script);
+    assert!(done.status.success(), "{script}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!((oid(&cluster, "alicia"), is_open(&mut session)), (before, false));
+    // The ledger has not heard of it, and finds her by her OID no more than by her old name: she is taken over.
+    rolewright.plan_json().is_empty();
+    rolewright.apply().succeeds();
+    assert_eq!(cluster.column("SELECT name FROM rolewright.roles WHERE name LIKE 'alic%'"), ["alicia"]);
+}
