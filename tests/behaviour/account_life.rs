@@ -544,3 +544,46 @@ fn a_script_for_psql_does_the_same() {
     rolewright.apply().succeeds();
     assert_eq!(cluster.column("SELECT name FROM rolewright.roles WHERE name LIKE 'alic%'"), ["alicia"]);
 }
+
+#[test]
+fn what_a_removal_hands_over_and_what_blocks_it_is_told_before_anything_is_done() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    manifests.users(BOTH).secret("alice", "life-alice-16");
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "1");
+    rolewright.apply().succeeds();
+    for database in ["open", "shut"] {
+        cluster.sql(&format!("CREATE DATABASE {database}"));
+        cluster.sql_in(
+            database,
+            "CREATE SCHEMA hers AUTHORIZATION alice; CREATE TABLE granted (); GRANT SELECT ON granted TO alice;
+             SET ROLE alice; CREATE TABLE hers.a (id serial); CREATE VIEW hers.b AS SELECT 1;
+             CREATE FUNCTION hers.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        );
+    }
+    cluster.sql("ALTER DATABASE shut ALLOW_CONNECTIONS false");
+    manifests.users(BOB);
+    let owns = "3 relations, 1 routine and 1 schema go to postgres";
+    rolewright
+        .plan()
+        .succeeds()
+        .mentions("in database open")
+        .mentions(owns)
+        .mentions("\"alice\" loses its login, and cannot be dropped yet")
+        .mentions("\"shut\", and it allows no connections");
+    let plan = rolewright.plan_json();
+    let removal = &plan.step("drop-role", "alice")["removal"];
+    assert_eq!(removal["owned"]["shut"], serde_json::json!({ "relation": 3, "routine": 1, "schema": 1 }));
+    assert_eq!(cluster.attribute("alice", "rolcanlogin"), "t");
+
+    rolewright.apply().exits_with(1);
+    assert_eq!(cluster.attribute("alice", "rolcanlogin"), "f");
+    let owners =
+        "SELECT relowner::regrole::text FROM pg_class WHERE relnamespace = 'hers'::regnamespace AND relname = 'b'";
+    assert_eq!(cluster.sql_in("open", owners), [["postgres"]]);
+    cluster.sql("ALTER DATABASE shut ALLOW_CONNECTIONS true");
+    rolewright.apply().succeeds();
+    assert!(!cluster.has_role("alice"));
+    assert_eq!(cluster.sql_in("shut", owners), [["postgres"]]);
+    rolewright.plan_json().is_empty();
+}

@@ -29,6 +29,10 @@ pub struct Removal {
     /// Number of objects that depend on the role (owned, or with privileges for it), by database;
     /// the key is empty for objects of the whole server.
     pub dependencies: BTreeMap<String, u64>,
+    /// How many of them it owns, by database and kind, such as `relation`: these go to the receiver.
+    pub owned: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// Databases with something that depends on it and that cannot be entered, and why: it cannot be dropped.
+    pub closed: BTreeMap<String, String>,
     /// Sessions that it has open now and that will be ended.
     pub sessions: u64,
 }

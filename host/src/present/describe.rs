@@ -319,7 +319,15 @@ fn removal(view: &View<'_>, role: &str, reassign_to: Option<&str>) -> Vec<String
             database => format!("in database {}", name(database)),
         };
         let objects = counted(*count as usize, "object");
-        lines.push(format!("{objects} {place}: what it owns goes to {receiver}, its privileges go"));
+        let owned = known.owned.get(database).into_iter().flatten();
+        let owned: Vec<String> = owned.map(|(kind, count)| counted(*count as usize, kind)).collect();
+        let handed_over = match owned.as_slice() {
+            [] => String::new(),
+            [one] if one.starts_with("1 ") => format!("{one} goes to {receiver}, "),
+            [one] => format!("{one} go to {receiver}, "),
+            [most @ .., last] => format!("{} and {last} go to {receiver}, ", most.join(", ")),
+        };
+        lines.push(format!("{objects} {place}: {handed_over}its privileges go"));
     }
     lines
 }

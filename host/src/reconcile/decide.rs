@@ -167,6 +167,7 @@ impl Reconciler {
         }
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
+        findings.extend(removals.iter().flat_map(|(role, removal)| obstacles(role, removal)));
         let text = &observation.parsed.locations.document().text;
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
         let disabled = &resolved.disabled | &resolved.removable_users;
@@ -251,6 +252,19 @@ impl Reconciler {
             approved: approved.map(str::to_owned),
         }
     }
+}
+
+/// What will keep a role from being dropped, told before anything is done.
+fn obstacles(role: &str, removal: &Removal) -> impl Iterator<Item = Finding> {
+    removal.closed.iter().map(move |(database, why)| {
+        let count = removal.dependencies.get(database).copied().unwrap_or_default();
+        let objects = if count == 1 { "1 object depends".to_owned() } else { format!("{count} objects depend") };
+        let message =
+            format!("{role:?} loses its login, and cannot be dropped yet: {objects} on it in database {database:?}, and {why}");
+        Finding::new(Severity::Warning, "removal-blocked", "", message).help(format!(
+            "let the controller connect to {database:?}, or remove there by hand what depends on the role; its removal goes on then"
+        ))
+    })
 }
 
 /// validate → transform → validate.
