@@ -39,10 +39,11 @@ fn spec() -> Spec {
     let mut alicia = Role::new("alicia", Mode::Authoritative, Attributes::USER);
     alicia.memberships = vec![Membership::plain("staff")];
     let staff = Role::new("staff", Mode::Authoritative, Attributes::GROUP);
-    let mut spec = Spec::default();
-    spec.roles = [("alicia".to_owned(), alicia), ("staff".to_owned(), staff)].into();
-    spec.renamed_from = [("alicia".to_owned(), "alice".to_owned()), ("staff".to_owned(), "people".to_owned())].into();
-    spec
+    Spec {
+        roles: [("alicia".to_owned(), alicia), ("staff".to_owned(), staff)].into(),
+        renamed_from: [("alicia", "alice"), ("staff", "people")].map(|(to, from)| (to.into(), from.into())).into(),
+        ..Spec::default()
+    }
 }
 
 fn names(renames: &[Rename]) -> Vec<(&str, &str)> {
