@@ -5,13 +5,15 @@
 //! 1. it is no longer than its task can make it, and every name in it is one PostgreSQL takes;
 //! 2. it touches only roles in scope, and never a protected one;
 //! 3. it raises nobody's power without an explicit allowance;
-//! 4. replayed over the catalog it ends exactly at the desired state;
-//! 5. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
+//! 4. it renames what is declared to be renamed, before everything else, and nobody else;
+//! 5. replayed over the catalog it ends exactly at the desired state;
+//! 6. it takes access from no more users, and drops no more declared group roles, than allowed: beyond
 //!    that it is held until approved.
 
 mod databases;
 pub mod parts;
 pub mod privileges;
+mod renames;
 pub mod settings;
 
 use std::borrow::Borrow;
@@ -167,11 +169,14 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
         });
         return refuse(by, violations);
     }
-    for (index, step) in plan.steps.iter().enumerate() {
+    let renames = renames::check(&plan.steps, resolved, catalog, &mut violations);
+    let rest = plan.steps.get(renames..).unwrap_or_default();
+    for (index, step) in plan.steps.iter().enumerate().skip(renames) {
         scope(index, step, resolved, catalog, bounds, &mut violations);
     }
-    match replay::replay(&catalog.roles, &plan.steps) {
-        Err(impossible) => {
+    match replay::replay(&catalog.roles, rest) {
+        Err(mut impossible) => {
+            impossible.number += renames;
             violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
         }
         Ok(outcome) => {
@@ -268,8 +273,8 @@ fn scope(
                 );
             }
         }
-        Change::RenameRole { to, .. } => {
-            violate("unsupported", format!("roles are not renamed by this version ({role:?} to {to:?})"));
+        Change::RenameRole { from, to } => {
+            violate("undeclared-rename", format!("nobody declared that {from:?} be renamed to {to:?} now"));
         }
         _ if !resolved.in_scope.contains(role) => {
             violate("out-of-scope", format!("{role:?} is not declared, or is left as it is this time"));
@@ -356,7 +361,7 @@ fn names(change: &Change) -> Vec<&str> {
     let mut names: Vec<&str> = change.role().into_iter().collect();
     match change {
         Change::CreateRole(role) => names.extend(role.memberships.iter().map(|edge| edge.role.as_str())),
-        Change::RenameRole { to, .. } => names.push(to),
+        Change::RenameRole { from, .. } => names.push(from),
         Change::GrantRole { membership, .. } | Change::RevokeRole { membership, .. } => {
             names.push(&membership.role);
             names.extend(membership.grantor.as_deref());
@@ -379,7 +384,7 @@ fn invalid_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Rule 4, the other half: roles that the spec does not speak of are as before.
+/// Rule 5, the other half: roles that the spec does not speak of are as before.
 fn untouched(catalog: &Catalog, after: &Roles<'_>, resolved: &Resolved, violations: &mut Vec<Violation>) {
     for name in after.keys() {
         if !catalog.roles.contains_key(name) && !resolved.desired.contains_key(name) {
@@ -480,7 +485,7 @@ impl<'a, R: Borrow<Role>> Reach<'a, R> {
     }
 }
 
-/// Rule 5: why a person has to look at the plan first, if so.
+/// Rule 6: why a person has to look at the plan first, if so.
 fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) -> Option<String> {
     let mut losing: BTreeSet<&str> = BTreeSet::new();
     let mut going: BTreeSet<&str> = BTreeSet::new();
@@ -498,7 +503,10 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         {
             emptied.insert(name);
         }
-        if !found.is_user() {
+        // To drop whom nobody lets in any more cannot be undone either, and a clock or a setting that is wrong would do
+        // it to many at once.
+        let was_user = matches!(step.change, Change::DropRole { .. }) && resolved.removable_users.contains(name);
+        if !found.is_user() && !was_user {
             continue;
         }
         let loses = match &step.change {

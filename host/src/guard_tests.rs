@@ -46,6 +46,7 @@ fn world() -> World {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     };
     let records: Records = ["alice", "carol"].map(|name| (name.to_owned(), record(name))).into();
     catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));
@@ -369,4 +370,89 @@ fn a_setting_needs_a_name_a_value_and_a_database_that_there_can_be() {
     assert!(broken(vec![set("work_mem", "a\0b", None)]).contains(&"invalid-value"));
     assert!(broken(vec![set("search_path", "\"a", None)]).contains(&"invalid-value"));
     assert!(broken(vec![set("work_mem", "1", Some("nowhere"))]).contains(&"unknown-database"));
+}
+
+/// bob, who was robert, as the cycle sees it: there under the new name, and the rename before everything else.
+fn renamed() -> (World, Step) {
+    let mut world = world();
+    let bob = Role { standing: Standing::Managed, ..role("bob", Attributes::USER) };
+    world.catalog.roles.insert("bob".into(), bob.clone());
+    world.catalog.oids.insert("bob".into(), 99);
+    world.resolved.desired.insert("bob".into(), bob);
+    world.resolved.in_scope.insert("bob".into());
+    world.resolved.renames = vec![crate::resolve::renames::Rename { from: "robert".into(), to: "bob".into() }];
+    (world, rename("robert", "bob"))
+}
+
+fn rename(from: &str, to: &str) -> Step {
+    let change = Change::RenameRole { from: from.into(), to: to.into() };
+    Step {
+        change,
+        risk: Risk::Disruptive,
+        reason: String::new(),
+        path: String::new(),
+        cause: Cause::Spec,
+        by: String::new(),
+    }
+}
+
+#[test]
+fn a_rename_that_is_declared_passes_before_everything_else_and_no_other_does() {
+    let judged = |steps: Vec<Step>| {
+        let (World { catalog, resolved }, _) = renamed();
+        let mut plan = (*plan(vec![drop_carol()])).clone();
+        plan.steps.splice(0..0, steps);
+        match judge(Arc::new(plan), "evil", &resolved, &catalog, &bounds()) {
+            Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
+            Judgement::Pass(_) => Vec::new(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (_, declared) = renamed();
+    assert!(judged(vec![declared.clone()]).is_empty());
+    for others in [
+        vec![],
+        vec![rename("robert", "mallory")],
+        vec![rename("mallory", "bob")],
+        vec![declared.clone(), declared.clone()],
+        vec![declared.clone(), rename("mallory", "trudy")],
+        vec![declared.clone(), rename("alice", "trudy")],
+        vec![rename("alice", "trudy"), declared],
+    ] {
+        assert!(judged(others.clone()).contains(&"undeclared-rename"), "{others:?}");
+    }
+}
+
+#[test]
+fn a_rename_that_a_module_proposes_is_refused() {
+    for (from, to) in [("alice", "alicia"), ("mallory", "malory"), ("postgres", "boss2"), ("alice", "postgres")] {
+        let change = Change::RenameRole { from: from.into(), to: to.into() };
+        let broken = broken(vec![change]);
+        assert!(broken.contains(&"undeclared-rename") || broken.contains(&"protected-role"), "{broken:?}");
+    }
+}
+
+#[test]
+fn a_rename_of_a_protected_role_is_refused_whoever_declares_it() {
+    let (World { mut catalog, mut resolved }, _) = renamed();
+    resolved.renames[0].from = "postgres".into();
+    catalog.protected.insert("postgres".into());
+    let mut plan = (*plan(vec![drop_carol()])).clone();
+    plan.steps.insert(0, rename("postgres", "bob"));
+    let judged = judge(Arc::new(plan), "evil", &resolved, &catalog, &bounds());
+    assert!(matches!(judged, Judgement::Refused(_)), "{judged:?}");
+}
+
+#[test]
+fn to_drop_whom_nobody_lets_in_any_more_counts_as_well() {
+    let World { mut catalog, mut resolved } = world();
+    catalog.roles.get_mut("carol").unwrap().attributes -= Attributes::LOGIN;
+    let held = |resolved: &Resolved| {
+        let none = Bounds { deletions: 0, ..bounds() };
+        matches!(judge(plan(vec![drop_carol()]), "standard", resolved, &catalog, &none), Judgement::Held(_))
+    };
+    // One whose removal was begun and did not come to its end goes on; that was counted when it began.
+    assert!(!held(&resolved));
+    resolved.removable_users.insert("carol".into());
+    assert!(held(&resolved));
 }

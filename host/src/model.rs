@@ -366,6 +366,10 @@ pub struct Spec {
     /// What PUBLIC holds on those databases and schemas that say so, be it nothing; one entry for each of them. The
     /// host's own until a plan is made: then PUBLIC is a role like the others.
     pub public: Vec<Grant>,
+    /// What roles were called before, by the names that they are to have. The host's own: no policy sees it.
+    pub renamed_from: BTreeMap<String, String>,
+    /// Users that must not log in for now, and are users all the same. The host's own: no policy sees it.
+    pub disabled: BTreeSet<String>,
 }
 
 /// How much a finding matters.

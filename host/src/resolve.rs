@@ -12,7 +12,8 @@
 
 mod columns;
 pub mod databases;
-mod leavers;
+pub(crate) mod leavers;
+pub mod renames;
 mod settings;
 pub mod shared;
 mod skipped;
@@ -20,6 +21,8 @@ pub mod terms;
 pub mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use leavers::{Grace, Leaving};
 
 use crate::catalog::Catalog;
 use crate::model::{
@@ -62,6 +65,8 @@ pub struct Record {
     pub row_version: Option<String>,
     /// The role as the last plan left it.
     pub applied: Option<Role>,
+    /// When it was disabled since it had gone from the spec, in Unix seconds.
+    pub leaving_since: Option<i64>,
 }
 
 impl Record {
@@ -92,8 +97,16 @@ pub struct Resolved {
     /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
     /// under the same name, or protected since.
     pub released: BTreeSet<String>,
+    /// Of these, users that cannot log in any more, as declared or since they left: to drop them counts all the same.
+    pub removable_users: BTreeSet<String>,
+    /// Users that have gone from the spec and are not dropped yet, with the end of their grace.
+    pub leaving: BTreeMap<String, Leaving>,
+    /// Users that must not log in for now, those that leave among them.
+    pub disabled: BTreeSet<String>,
     /// Users that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
+    /// The renames that come before everything else. The host's own, and not the planner's.
+    pub renames: Vec<renames::Rename>,
     /// The settings of roles that are declared to have these and no others, be it none.
     pub settings: BTreeMap<String, Vec<Setting>>,
     /// What the operator should know.
@@ -113,6 +126,13 @@ impl Resolved {
     pub fn take_back(&mut self, desired: Spec) {
         (self.desired, self.databases) = (desired.roles, desired.databases);
     }
+
+    /// Whether a role stands for a user, be it one that must not log in, or for a group role. `None`: nobody speaks of it.
+    pub fn kind(&self, name: &str) -> Option<Kind> {
+        let role = self.desired.get(name)?;
+        let is_user = role.mode != Mode::Present && (role.is_user() || self.disabled.contains(name));
+        Some(if is_user { Kind::User } else { Kind::Group })
+    }
 }
 
 /// Names of the recorded roles that are still the ones recorded.
@@ -128,9 +148,21 @@ fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
 /// Completes the spec. `in_sync` tells for each existing role with a credential whether the server
 /// holds that password. The catalog's standings are those that `Catalog::assign_standing` gave.
 pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
+    resolve_with_grace(spec, catalog, records, in_sync, Grace::default())
+}
+
+/// The same, where users that have gone from the spec are disabled for a while before they are dropped.
+pub fn resolve_with_grace(
+    spec: &Spec,
+    catalog: &Catalog,
+    records: &Records,
+    in_sync: &BTreeMap<String, bool>,
+    grace: Grace,
+) -> Resolved {
     let mut resolved = Resolved::default();
     unsupported(spec, &mut resolved);
     resolved.skipped = skipped::skipped(spec, catalog, &mut resolved.findings);
+    let kept = renames::stuck(spec, catalog, records, &mut resolved);
     for declared in spec.roles.values() {
         let name = &declared.name;
         let found = catalog.roles.get(name);
@@ -170,14 +202,30 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.in_scope.insert(name.clone());
         resolved.desired.insert(name.clone(), role);
     }
+    disable(spec, catalog, &mut resolved);
     let will_be = |owner: &str| catalog.roles.contains_key(owner) || resolved.desired.contains_key(owner);
     let mut findings = Vec::new();
     resolved.databases = databases::desired(spec, catalog, will_be, &mut findings);
     resolved.findings.extend(findings);
     crowded(&mut resolved);
-    leavers::leave(spec, catalog, records, &mut resolved);
+    leavers::leave(spec, catalog, records, &kept, grace, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
+}
+
+/// Who is disabled is kept out, also if it is otherwise left as it is.
+fn disable(spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
+    for name in &spec.disabled {
+        let Some(role) = resolved.desired.get_mut(name).filter(|_| spec.roles.contains_key(name)) else { continue };
+        // Also where it is otherwise left as it is, and whatever a policy made of it.
+        if role.is_user() && !catalog.is_protected(name) {
+            role.attributes -= Attributes::LOGIN;
+            resolved.in_scope.insert(name.clone());
+        }
+        if !role.is_user() {
+            resolved.disabled.insert(name.clone());
+        }
+    }
 }
 
 /// What the contract can say and this version does not carry out; only a transform can have put it

@@ -29,6 +29,7 @@ const SETTINGS: &[&str] = &[
     "PROTECTED_ROLES",
     "REASSIGN_OWNED_TO",
     "MAX_DELETIONS",
+    "REMOVAL_GRACE",
     "SOURCE_DIR",
     "POLICIES",
 ];
@@ -109,6 +110,7 @@ fn an_invalid_setting_is_refused_at_start_and_names_itself() {
         ("LOG_LEVEL", &["loud"]),
         ("HTTP_ADDR", &["nowhere", "127.0.0.1:99999"]),
         ("MAX_DELETIONS", &["many", "-1", "120%"]),
+        ("REMOVAL_GRACE", &["soon", "-1", "1w"]),
         ("POLICIES", &["/nonexistent/policies.yaml"]),
         ("SOURCE_DIR", &["/nonexistent/manifests"]),
     ] {

@@ -300,6 +300,16 @@ mod tests {
         assert_eq!(config.http_addr.unwrap().to_string(), "0.0.0.0:9090");
         assert_eq!(config.retry_backoff_base, 2.0);
         assert!(!config.dry_run);
+        assert_eq!(config.removal_grace, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_grace_may_last_longer_than_an_interval() {
+        let grace = |text: &str| config("", &[("REMOVAL_GRACE", text)]).map(|config| config.removal_grace.as_secs());
+        assert_eq!([grace("0"), grace("90"), grace("12h"), grace("14d")], [Ok(0), Ok(90), Ok(43_200), Ok(1_209_600)]);
+        for wrong in ["-1", "1w", "4000d", "500ms", "d"] {
+            assert!(grace(wrong).unwrap_err().contains("14d"), "{wrong}");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
         namespace: config.namespace.clone(),
         reassign_owned_to: config.reassign_owned_to.clone(),
         max_deletions: config.max_deletions,
+        removal_grace: config.removal_grace,
         labels: config.target_labels.clone(),
         protected_roles: config.protected_roles.clone(),
         allowed_powers: config.allowed_powers.clone(),

@@ -142,6 +142,11 @@ pub struct Options {
     #[arg(long, env = "MAX_DELETIONS", value_name = "MAX_DELETIONS", default_value = "20%")]
     #[arg(help_heading = "Safety")]
     pub max_deletions: MaxDeletions,
+    /// How long removed users are only disabled
+    #[arg(hide_short_help = true)]
+    #[arg(long, env = "REMOVAL_GRACE", value_name = "REMOVAL_GRACE", default_value = "0")]
+    #[arg(value_parser = values::grace, help_heading = "Safety")]
+    pub removal_grace: Duration,
     /// Roles never to touch, separated by commas
     #[arg(long, env = "PROTECTED_ROLES", value_name = "PROTECTED_ROLES", help_heading = "Safety")]
     pub protected_roles: Option<Names>,
@@ -306,6 +311,8 @@ pub struct Config {
     pub dry_run: bool,
     /// How much one plan may remove.
     pub max_deletions: MaxDeletions,
+    /// How long a user that has gone from users.yaml is only disabled.
+    pub removal_grace: Duration,
     /// Roles never to touch.
     pub protected_roles: BTreeSet<String>,
     /// Powers that may be given: attributes in upper case, predefined roles in lower case.
@@ -358,6 +365,7 @@ impl Options {
             lock_timeout: self.lock_timeout,
             dry_run: self.dry_run,
             max_deletions: self.max_deletions,
+            removal_grace: self.removal_grace,
             protected_roles: self.protected_roles.unwrap_or_default().0,
             allowed_powers: self.allowed_powers.unwrap_or_default().0,
             sync_interval: self.sync_interval,

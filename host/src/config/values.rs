@@ -108,6 +108,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected seconds, such as 30, or a time such as 500ms, 30s or 5m, of at most 24h".to_owned())
 }
 
+/// Nothing, or longer than any pause between cycles.
+pub(crate) fn grace(text: &str) -> Result<Duration, String> {
+    const LONGEST_GRACE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let (number, unit) = units.iter().find_map(|(unit, s)| Some((text.strip_suffix(unit)?, *s))).unwrap_or((text, 1));
+    let count = number.trim_end().parse::<u64>().ok();
+    let time = count.and_then(|count| count.checked_mul(unit)).map(Duration::from_secs);
+    time.filter(|time| *time <= LONGEST_GRACE)
+        .ok_or_else(|| "expected 0, or a time such as 30m, 12h or 14d, of at most 3650d".to_owned())
+}
+
 pub(crate) fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),

@@ -69,6 +69,7 @@ fn world_with(held: &[Object], declared: Vec<Grant>) -> (Catalog, Resolved) {
         secret_version: None,
         row_version: None,
         applied: Some(Role { grants: vec![grant(orders(), Privileges::SELECT)], ..role("reader") }),
+        leaving_since: None,
     };
     let records = Records::from([("reader".to_owned(), record)]);
     wishes::complete(&mut spec, &mut catalog, &records);

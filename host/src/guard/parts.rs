@@ -58,10 +58,10 @@ enum Lock {
 }
 
 impl GuardedPlan {
-    /// What concerns the whole server, in as few parts as keep each within that many locks. One role's
+    /// What concerns the whole server and comes after the renames, in as few parts as keep each within that many locks. One role's
     /// steps are never taken apart for that, however many locks they take.
     pub fn parts(&self, catalog: &Catalog, room: usize) -> Vec<Part<'_>> {
-        self.on_the_server().fitting(catalog, room)
+        self.after_renames().fitting(catalog, room)
     }
 
     /// The databases that it makes: the one thing that no transaction can hold.
@@ -98,6 +98,27 @@ impl GuardedPlan {
         })
     }
 
+    /// The renames, with the passwords of those who are renamed: with a name, the server forgets what MD5 made of it.
+    /// They come before everything else, as everything else goes by the new names.
+    pub fn renames(&self) -> Part<'static> {
+        let renamed = self.renamed();
+        self.picked(|change| is_with_rename(change, &renamed))
+    }
+
+    /// What concerns the whole server and is no rename.
+    pub fn after_renames(&self) -> Part<'_> {
+        let renamed = self.renamed();
+        if renamed.is_empty() {
+            return self.on_the_server();
+        }
+        self.picked(|change| change.database().is_none() && !is_with_rename(change, &renamed))
+    }
+
+    fn renamed(&self) -> BTreeSet<&str> {
+        let renames = self.plan().steps.iter().filter(|step| matches!(step.change, Change::RenameRole { .. }));
+        renames.filter_map(|step| step.change.role()).collect()
+    }
+
     /// What runs inside of databases, by their names.
     pub fn inside(&self) -> BTreeMap<&str, Inside> {
         let databases: BTreeSet<&str> = self.plan().steps.iter().filter_map(|step| step.change.database()).collect();
@@ -113,8 +134,8 @@ impl GuardedPlan {
         databases.into_iter().map(|database| (database, inside(database))).collect()
     }
 
-    /// The roles that are made and get something in this database, by their names alone: a transaction there has to
-    /// make them to rehearse it.
+    /// The roles that are made and get something in this database, by their names alone, and all renames: a transaction
+    /// there has to make them to rehearse it.
     pub fn creations_for(&self, database: &str) -> Part<'static> {
         let there = self.plan().steps.iter().filter(|step| step.change.database() == Some(database));
         let named = there.flat_map(|step| match &step.change {
@@ -125,8 +146,11 @@ impl GuardedPlan {
             change => Vec::from_iter(change.role()),
         });
         let roles: BTreeSet<&str> = named.collect();
-        let mut part =
-            self.picked(|change| matches!(change, Change::CreateRole(role) if roles.contains(role.name.as_str())));
+        let mut part = self.picked(|change| match change {
+            Change::CreateRole(role) => roles.contains(role.name.as_str()),
+            Change::RenameRole { .. } => true,
+            _ => false,
+        });
         for step in part.steps.to_mut() {
             if let Change::CreateRole(role) = &mut step.change {
                 *role = Role::new(role.name.clone(), role.mode, Attributes::GROUP);
@@ -187,6 +211,15 @@ impl Part<'_> {
         let room = all.len() / 2;
         let parts = pack(units, room);
         (parts.len() > 1).then_some(parts)
+    }
+}
+
+/// Whether a change goes together with the renames of these roles.
+fn is_with_rename(change: &Change, renamed: &BTreeSet<&str>) -> bool {
+    match change {
+        Change::RenameRole { .. } => true,
+        Change::SetPassword(role) => renamed.contains(role.as_str()),
+        _ => false,
     }
 }
 

@@ -53,13 +53,15 @@ pub(super) async fn read(client: &Client) -> Result<Option<State>, LedgerError> 
     for row in &roles {
         let name: String = row.try_get("name")?;
         let applied: Option<&str> = row.try_get("applied")?;
+        let (applied, leaving_since) = record::applied_of(&name, applied)?;
         let record = Record {
             oid: row.try_get("oid")?,
             kind: record::kind(&name, row.try_get("kind")?)?,
             origin: record::origin(&name, row.try_get("origin")?)?,
             secret_version: row.try_get("secret_version")?,
             row_version: row.try_get("row_version")?,
-            applied: applied.map(|json| record::from_json(&name, json)).transpose()?,
+            applied,
+            leaving_since,
         };
         records.insert(name, record);
     }
@@ -104,15 +106,28 @@ pub(super) async fn claim(client: &Client, claim: &Claim) -> Result<(), LedgerEr
     Ok(())
 }
 
+fn applied_json(record: &Record) -> Option<String> {
+    record.applied.as_ref().map(|role| record::to_json(role, record.leaving_since))
+}
+
 pub(super) async fn write(client: &Client, update: &Update) -> Result<(), LedgerError> {
+    if !update.renamed.is_empty() {
+        let old: Vec<&str> = update.renamed.iter().map(|rename| rename.from.as_str()).collect();
+        let new: Vec<&str> = update.renamed.iter().map(|rename| rename.to.as_str()).collect();
+        // What may be recorded under the new name was another role, which is there no more.
+        let sql = "DELETE FROM rolewright.roles WHERE name = ANY ($1)";
+        client.execute_typed(sql, &[(&new, Type::TEXT_ARRAY)]).await?;
+        let sql = "UPDATE rolewright.roles AS l SET name = r.new, changed = now() \
+                   FROM unnest($1, $2) AS r (old, new) WHERE l.name = r.old";
+        client.execute_typed(sql, &[(&old, Type::TEXT_ARRAY), (&new, Type::TEXT_ARRAY)]).await?;
+    }
     if !update.upserts.is_empty() {
         let names: Vec<&str> = update.upserts.keys().map(String::as_str).collect();
         let kinds: Vec<&str> = update.upserts.values().map(|record| record::kind_word(record.kind)).collect();
         let origins: Vec<&str> = update.upserts.values().map(|record| record::origin_word(record.origin)).collect();
         let versions: Vec<Option<&str>> =
             update.upserts.values().map(|record| record.secret_version.as_deref()).collect();
-        let applied: Vec<Option<String>> =
-            update.upserts.values().map(|record| record.applied.as_ref().map(record::to_json)).collect();
+        let applied: Vec<Option<String>> = update.upserts.values().map(applied_json).collect();
         let may_read: bool = client
             .query_typed("SELECT has_table_privilege('pg_authid', 'SELECT')", &[])
             .await?

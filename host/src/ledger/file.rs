@@ -46,13 +46,16 @@ pub(super) fn read(path: &Path) -> Result<Option<State>, LedgerError> {
     let Some(file) = load(path)? else { return Ok(None) };
     let mut state = State::default();
     for (name, entry) in file.roles {
+        let json = entry.applied.as_ref().map(|json| json.get());
+        let (applied, leaving_since) = record::applied_of(&name, json)?;
         let record = Record {
             oid: entry.oid,
             kind: record::kind(&name, &entry.kind)?,
             origin: record::origin(&name, &entry.origin)?,
             secret_version: entry.secret_version,
             row_version: None,
-            applied: entry.applied.map(|json| record::from_json(&name, json.get())).transpose()?,
+            applied,
+            leaving_since,
         };
         state.records.insert(name, record);
     }
@@ -70,13 +73,22 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
         inputs: None,
         fingerprint: None,
     });
+    for rename in &update.renamed {
+        file.roles.remove(&rename.to);
+        if let Some(record) = file.roles.remove(&rename.from) {
+            file.roles.insert(rename.to.clone(), record);
+        }
+    }
     let names: Vec<&str> = update.upserts.keys().map(String::as_str).collect();
     let sql = "SELECT rolname::text, oid FROM pg_roles WHERE rolname = ANY ($1)";
     let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?;
     for row in &rows {
         let name: String = row.try_get(0)?;
         let Some(record) = update.upserts.get(&name) else { continue };
-        let applied = record.applied.as_ref().and_then(|role| RawValue::from_string(record::to_json(role)).ok());
+        let applied = record
+            .applied
+            .as_ref()
+            .and_then(|role| RawValue::from_string(record::to_json(role, record.leaving_since)).ok());
         let entry = FileRecord {
             oid: Some(row.try_get(1)?),
             kind: record::kind_word(record.kind).to_owned(),

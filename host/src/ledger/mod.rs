@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::resolve::renames::Rename;
 use crate::resolve::{Kind, Origin, Record, Records};
 
 /// Where the ledger is.
@@ -66,6 +67,8 @@ pub struct HistoryEntry {
 /// What a cycle wants to be remembered.
 #[derive(Debug, Clone, Default)]
 pub struct Update {
+    /// Roles that got another name: their records go on under it.
+    pub renamed: Vec<Rename>,
     /// Records that are new or differ. OIDs and row versions are filled in by the database.
     pub upserts: Records,
     /// Roles that are no longer managed.
@@ -97,7 +100,11 @@ impl Claim {
 impl Update {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.removed.is_empty() && self.history.is_none() && self.converged.is_none()
+        self.renamed.is_empty()
+            && self.upserts.is_empty()
+            && self.removed.is_empty()
+            && self.history.is_none()
+            && self.converged.is_none()
     }
 }
 
@@ -254,6 +261,7 @@ fn adopted() -> Record {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     }
 }
 

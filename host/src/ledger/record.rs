@@ -30,6 +30,9 @@ struct AppliedRole {
     settings: Vec<AppliedSetting>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     has_password: Option<bool>,
+    /// Of a user that has gone from users.yaml and is not dropped yet: when it was disabled, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaving_since: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -176,7 +179,7 @@ struct AppliedSetting {
     value: String,
 }
 
-pub(super) fn to_json(role: &Role) -> String {
+pub(super) fn to_json(role: &Role, leaving_since: Option<i64>) -> String {
     let applied = AppliedRole {
         attributes: role.attributes.keywords().map(str::to_owned).collect(),
         declared: role.mode != Mode::Present && !role.is_user(),
@@ -222,12 +225,13 @@ pub(super) fn to_json(role: &Role) -> String {
             })
             .collect(),
         has_password: role.has_password,
+        leaving_since,
     };
     // Strings, numbers and lists of them: there is nothing in it that could fail.
     serde_json::to_string(&applied).unwrap_or_default()
 }
 
-pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
+pub(super) fn from_json(name: &str, json: &str) -> Result<(Role, Option<i64>), LedgerError> {
     let applied: AppliedRole = serde_json::from_str(json)
         .map_err(|error| LedgerError::Unreadable { name: name.to_owned(), why: error.to_string() })?;
     let attributes = applied
@@ -279,7 +283,13 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<Role, LedgerError> {
         .map(|setting| Setting { database: setting.database, name: setting.name, value: setting.value })
         .collect();
     role.has_password = applied.has_password;
-    Ok(role)
+    Ok((role, applied.leaving_since))
+}
+
+/// What is kept of a record beside its own columns: how the role was left, and since when it leaves.
+pub(super) fn applied_of(name: &str, json: Option<&str>) -> Result<(Option<Role>, Option<i64>), LedgerError> {
+    let Some(json) = json else { return Ok((None, None)) };
+    from_json(name, json).map(|(role, leaving_since)| (Some(role), leaving_since))
 }
 
 pub(super) fn kind_word(kind: Kind) -> &'static str {
@@ -331,12 +341,14 @@ mod tests {
         }];
         role.settings = vec![Setting { database: None, name: "work_mem".into(), value: "64MB".into() }];
         role.has_password = Some(true);
-        assert_eq!(from_json("alice", &to_json(&role)).expect("readable"), role);
+        assert_eq!(from_json("alice", &to_json(&role, None)).expect("readable"), (role.clone(), None));
+        role.attributes -= Attributes::LOGIN;
+        assert_eq!(from_json("alice", &to_json(&role, Some(7))).expect("readable"), (role, Some(7)), "one that leaves");
         for mode in [Mode::Authoritative, Mode::Present] {
             let mut group = Role { mode, ..Role::new("analyst", mode, Attributes::GROUP) };
             group.connection_limit = Some(Limit::Unlimited);
             group.valid_until = Some(Expiry::Never);
-            assert_eq!(from_json("analyst", &to_json(&group)).expect("readable"), group);
+            assert_eq!(from_json("analyst", &to_json(&group, None)).expect("readable"), (group, None));
         }
     }
 }

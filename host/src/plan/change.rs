@@ -121,12 +121,13 @@ impl Change {
         }
     }
 
-    /// The role that the change is about: the member of an edge, the grantee of a privilege.
+    /// The role that the change is about: the member of an edge, the grantee of a privilege. One that is renamed goes
+    /// by the name that it gets, as it does in all other changes of the plan.
     pub fn role(&self) -> Option<&str> {
         match self {
             Change::CreateRole(role) => Some(&role.name),
             Change::AlterRole(patch) => Some(&patch.name),
-            Change::RenameRole { from, .. } => Some(from),
+            Change::RenameRole { to, .. } => Some(to),
             Change::SetPassword(name) | Change::ClearPassword(name) => Some(name),
             Change::GrantRole { member, .. } | Change::RevokeRole { member, .. } => Some(member),
             Change::GrantPrivilege { role, .. } | Change::RevokePrivilege { role, .. } => role.as_deref(),

@@ -29,6 +29,10 @@ pub struct Removal {
     /// Number of objects that depend on the role (owned, or with privileges for it), by database;
     /// the key is empty for objects of the whole server.
     pub dependencies: BTreeMap<String, u64>,
+    /// How many of them it owns, by database and kind, such as `relation`: these go to the receiver.
+    pub owned: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// Databases with something that depends on it and that cannot be entered, and why: it cannot be dropped.
+    pub closed: BTreeMap<String, String>,
     /// Sessions that it has open now and that will be ended.
     pub sessions: u64,
 }
@@ -42,6 +46,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// For each role that is dropped.
     pub removals: BTreeMap<String, Removal>,
+    /// Roles without LOGIN that are users all the same.
+    pub disabled: BTreeSet<String>,
 }
 
 /// How many of each; the last line of a plan.
@@ -135,7 +141,7 @@ impl Plan {
         Plan { steps: self.steps.iter().filter(is_about).cloned().collect(), ..self.clone() }
     }
 
-    /// Roles with LOGIN on either side of the plan: what the summary calls users.
+    /// Roles with LOGIN on either side of the plan, and users that are disabled: what the summary calls users.
     pub fn users<'a>(&'a self, catalog: &'a Catalog) -> BTreeSet<&'a str> {
         let created = self.steps.iter().filter_map(|step| match &step.change {
             Change::CreateRole(role) if role.is_user() => Some(role.name.as_str()),
@@ -146,7 +152,9 @@ impl Plan {
             let role = catalog.roles.get(step.change.role()?)?;
             role.is_user().then_some(role.name.as_str())
         });
-        created.chain(found).collect()
+        let disabled = self.steps.iter().filter_map(|step| step.change.role());
+        let disabled = disabled.filter(|role| self.disabled.contains(*role));
+        created.chain(found).chain(disabled).collect()
     }
 }
 

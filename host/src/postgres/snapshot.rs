@@ -41,6 +41,14 @@ impl StoredVerifiers {
     pub fn get(&self, role: &str) -> Option<&str> {
         self.0.get(role).map(|verifier| verifier.as_str())
     }
+
+    /// What becomes of a role's password when the role is renamed: the name is part of what MD5 was made of, so the
+    /// server forgets that. Tells whether there is a password afterwards.
+    pub fn rename(&mut self, from: &str, to: &str) -> bool {
+        let Some(verifier) = self.0.remove(from).filter(|verifier| !verifier.starts_with("md5")) else { return false };
+        self.0.insert(to.to_owned(), verifier);
+        true
+    }
 }
 
 impl fmt::Debug for StoredVerifiers {
@@ -198,8 +206,15 @@ pub async fn removals(
         let role: u32 = row.try_get("role")?;
         let database: Option<String> = row.try_get("database")?;
         let count: i64 = row.try_get("dependencies")?;
+        let (owned, closed): (Option<&str>, Option<&str>) = (row.try_get("owned")?, row.try_get("closed")?);
         if let Some(removal) = names.get(&role).and_then(|name| removals.get_mut(*name)) {
-            *removal.dependencies.entry(database.unwrap_or_default()).or_default() += count.unsigned_abs();
+            let database = database.unwrap_or_default();
+            *removal.dependencies.entry(database.clone()).or_default() += count.unsigned_abs();
+            if let Some(catalog) = owned {
+                let kinds = removal.owned.entry(database.clone()).or_default();
+                *kinds.entry(kind_in(catalog)).or_default() += count.unsigned_abs();
+            }
+            removal.closed.extend(closed.map(|why| (database, why.to_owned())));
         }
     }
     for row in &sessions {
@@ -210,6 +225,24 @@ pub async fn removals(
         }
     }
     Ok(removals)
+}
+
+/// What the entries of a catalog are called.
+fn kind_in(catalog: &str) -> &'static str {
+    match catalog {
+        "pg_class" => "relation",
+        "pg_proc" => "routine",
+        "pg_namespace" => "schema",
+        "pg_type" => "type",
+        "pg_database" => "database",
+        "pg_tablespace" => "tablespace",
+        "pg_largeobject" | "pg_largeobject_metadata" => "large object",
+        "pg_foreign_server" => "foreign server",
+        "pg_publication" => "publication",
+        "pg_subscription" => "subscription",
+        "pg_extension" => "extension",
+        _ => "other object",
+    }
 }
 
 /// Roles by position, and where each OID stands.

@@ -120,8 +120,14 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
     let one = |mark, text: String| vec![(mark, text)];
     match change {
         Change::CreateRole(role) => create(view, role).into_iter().map(|text| (Mark::Create, text)).collect(),
-        Change::AlterRole(patch) => alter(patch),
-        Change::RenameRole { to, .. } => one(Mark::Change, format!("rename to {}", name(to))),
+        Change::AlterRole(patch) => {
+            let mut lines = alter(patch);
+            if locks_out(view, patch) {
+                lines.push((Mark::Remove, "its sessions, which are ended".to_owned()));
+            }
+            lines
+        }
+        Change::RenameRole { from, .. } => one(Mark::Change, format!("renamed from {}", name(from))),
         Change::SetPassword(role) => one(Mark::Change, format!("password {}", view.secret_of(role))),
         Change::ClearPassword(_) => one(Mark::Remove, "password".to_owned()),
         Change::GrantRole { membership, .. } => one(Mark::Create, member_of(membership)),
@@ -156,6 +162,11 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
         Change::AlterDatabase(patch) => alter_database(view, patch),
         Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
     }
+}
+
+/// Whether a user is disabled.
+pub(super) fn locks_out(view: &View<'_>, patch: &RolePatch) -> bool {
+    patch.clear.contains(Attributes::LOGIN) && view.plan.disabled.contains(&patch.name)
 }
 
 fn create(view: &View<'_>, role: &Role) -> Vec<String> {
@@ -343,7 +354,15 @@ fn removal(view: &View<'_>, role: &str, reassign_to: Option<&str>) -> Vec<String
             database => format!("in database {}", name(database)),
         };
         let objects = counted(*count as usize, "object");
-        lines.push(format!("{objects} {place}: what it owns goes to {receiver}, its privileges go"));
+        let owned = known.owned.get(database).into_iter().flatten();
+        let owned: Vec<String> = owned.map(|(kind, count)| counted(*count as usize, kind)).collect();
+        let handed_over = match owned.as_slice() {
+            [] => String::new(),
+            [one] if one.starts_with("1 ") => format!("{one} goes to {receiver}, "),
+            [one] => format!("{one} go to {receiver}, "),
+            [most @ .., last] => format!("{} and {last} go to {receiver}, ", most.join(", ")),
+        };
+        lines.push(format!("{objects} {place}: {handed_over}its privileges go"));
     }
     lines
 }

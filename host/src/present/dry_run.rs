@@ -52,7 +52,7 @@ pub fn lines(plan: &Plan, catalog: &Catalog, parsed: &Parsed) -> Vec<String> {
             Change::AlterRole(patch) => {
                 format!("alter {} {}: {}", kind(&patch.name), line(&patch.name), altered(patch))
             }
-            Change::RenameRole { from, to } => format!("rename {} {} to {}", kind(from), line(from), line(to)),
+            Change::RenameRole { from, to } => format!("rename {} {} to {}", kind(to), line(from), line(to)),
             Change::SetPassword(role) => format!("update password of {}: {}", kind(role), line(role)),
             Change::ClearPassword(role) => format!("remove password of {}: {}", kind(role), line(role)),
             Change::GrantRole { member, .. } => match edges.remove(&(true, member.as_str())) {

@@ -178,7 +178,11 @@ pub(super) fn rich() -> Fixture {
     fixture.plan.steps = steps;
     let dependencies =
         [("", 1), ("myapp", 3), ("it's = \"odd\"", 1)].map(|(name, count)| (name.to_owned(), count)).into();
-    let removal = Removal { reassign_to: "postgres".into(), dependencies, sessions: 2 };
+    let owned = BTreeMap::from([
+        ("myapp".to_owned(), BTreeMap::from([("relation", 2), ("schema", 1)])),
+        (String::new(), BTreeMap::from([("database", 1)])),
+    ]);
+    let removal = Removal { reassign_to: "postgres".into(), dependencies, owned, closed: BTreeMap::new(), sessions: 2 };
     fixture.plan.removals.insert("carol".into(), removal);
     fixture.findings.push(Diagnostic {
         severity: Severity::Error,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::View;
+use super::describe::locks_out;
 use crate::plan::{Change, Step};
 use crate::printable::{is_hazard, line};
 use crate::sql::quote::{identifier_for_people, literal};
@@ -46,11 +47,15 @@ pub fn render(view: &View<'_>) -> String {
         write_statement(&mut text, view, &statement);
     }
     let mut current = view.database;
+    let renames = script(view, |change| matches!(change, Change::RenameRole { .. }));
+    write_inside(&mut text, view, &mut current, view.database, &renames);
     for database in &databases {
         let taken = script(view, |change| change.database() == Some(database) && takes(change));
         write_inside(&mut text, view, &mut current, database, &taken);
     }
-    let main = script(view, |change| change.database().is_none() && !makes(change));
+    let main = script(view, |change| {
+        change.database().is_none() && !makes(change) && !matches!(change, Change::RenameRole { .. })
+    });
     if !main.is_empty() || !removals.is_empty() {
         go_to(&mut text, &mut current, view.database);
         text.push_str("\nBEGIN;\n");
@@ -61,6 +66,7 @@ pub fn render(view: &View<'_>) -> String {
             let _ = writeln!(text, "{};", removal.nologin);
         }
         text.push_str("COMMIT;\n");
+        write_locked_out(&mut text, view);
     }
     for database in &databases {
         let given = script(view, |change| change.database() == Some(database) && !takes(change));
@@ -158,6 +164,28 @@ fn removals<'a>(view: &View<'a>) -> Vec<Removal<'a>> {
     removals
 }
 
+/// End the sessions of those who are disabled.
+fn write_locked_out(text: &mut String, view: &View<'_>) {
+    let patches = view.plan.steps.iter().filter_map(|step| match &step.change {
+        Change::AlterRole(patch) if locks_out(view, patch) => Some(patch),
+        _ => None,
+    });
+    for (index, patch) in patches.enumerate() {
+        if index == 0 {
+            text.push_str("\n-- Who is disabled can no longer log in; now their sessions end.\n");
+        }
+        write_end_of_sessions(text, &patch.name);
+    }
+}
+
+fn write_end_of_sessions(text: &mut String, role: &str) {
+    let _ = writeln!(
+        text,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {};",
+        visible(literal(role).trim_start())
+    );
+}
+
 /// End the sessions, visit each database where something depends on the roles, drop them.
 fn write_removals(text: &mut String, view: &View<'_>, removals: &[Removal<'_>]) {
     if removals.is_empty() {
@@ -165,11 +193,7 @@ fn write_removals(text: &mut String, view: &View<'_>, removals: &[Removal<'_>]) 
     }
     text.push_str("\n-- What is removed can no longer log in; now its sessions end.\n");
     for removal in removals {
-        let _ = writeln!(
-            text,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {};",
-            visible(literal(removal.name).trim_start())
-        );
+        write_end_of_sessions(text, removal.name);
     }
     let mut by_database: BTreeMap<&str, Vec<&Removal<'_>>> = BTreeMap::new();
     for removal in removals {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
-use super::decide::kind_of;
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
+use super::removals::locked_out;
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
@@ -22,6 +22,7 @@ use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
 use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
+use crate::resolve::renames::Rename;
 use crate::resolve::{self, Kind, shared};
 use crate::sql::quote;
 
@@ -113,16 +114,38 @@ impl Reconciler {
         let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
             return Ok(None);
         };
+        let on_the_server = without_what_is_to_come(update, planned);
+        let mut done = Done { fingerprint, failed: std::mem::take(&mut progress.failed), ..Done::default() };
+        let renames = plan.renames();
+        if !renames.steps().is_empty() {
+            // Whatever comes after this goes by the new names, in every database.
+            let positions = renames.positions();
+            let rest = planned.resolved.in_scope.iter().map(String::as_str).collect();
+            let work = Work { parts: VecDeque::from([renames]), rest: Some(rest), update: &on_the_server, done };
+            let Some(renamed) = self.in_parts(client, planned, work, verifiers, &mut ledger).await? else {
+                return Ok(None);
+            };
+            done = renamed;
+            done.renames = positions;
+        }
+        progress.failed.clone_from(&done.failed);
+        let renamed = done.failed.len();
         if self.visit(client, planned, &taken, databases::Turn::Taken, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
-        let on_the_server = without_what_is_to_come(update, planned);
-        let taken = positions_of(taken.values(), &progress.failed);
-        let before =
-            Done { fingerprint, before: taken, failed: std::mem::take(&mut progress.failed), ..Done::default() };
-        let done = self.in_parts(client, planned, plan, verifiers, (&on_the_server, before), &mut ledger).await?;
+        done.before = positions_of(taken.values(), &progress.failed);
+        let room = self.room_for_locks(client, planned).await?;
+        let catalog = &planned.observation.catalog;
+        let parts = if done.failed.is_empty() {
+            plan.parts(catalog, room)
+        } else {
+            let failed = done.failed.iter().map(|failed| failed.role.as_str()).collect();
+            plan.after_renames().without(&failed).fitting(catalog, room)
+        };
+        let work = Work { parts: parts.into(), rest: None, update: &on_the_server, done };
+        let done = self.in_parts(client, planned, work, verifiers, &mut ledger).await?;
         let Some(Done { mut failed, fingerprint, .. }) = done else { return Ok(None) };
-        progress.failed.clone_from(&failed);
+        progress.failed.extend(failed.iter().skip(renamed).cloned());
         if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
             return Ok(None);
         }
@@ -135,11 +158,13 @@ impl Reconciler {
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);
-        let mut sessions = 0;
+        let locked_out = locked_out(planned, &names);
+        let (more, mut sessions) = self.end_sessions(client, planned, &locked_out).await?;
+        failed.extend(more);
         if !removals.is_empty() {
             let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger).await?;
             failed.extend(more);
-            sessions = ended;
+            sessions += ended;
         }
         Ok(Some((failed, sessions)))
     }
@@ -178,17 +203,16 @@ impl Reconciler {
         &self,
         client: &Client,
         planned: &Planned,
-        plan: &GuardedPlan,
+        work: Work<'_>,
         verifiers: &Verifiers,
-        (update, mut done): (&Update, Done),
         ledger: &mut Ledger,
     ) -> Result<Option<Done>, CycleError> {
         let catalog = &planned.observation.catalog;
-        let room = self.room_for_locks(client, planned).await?;
-        let mut parts = VecDeque::from(plan.parts(catalog, room));
+        let Work { mut parts, rest, update, mut done } = work;
         while let Some(part) = parts.pop_front() {
-            let later = parts.iter().flat_map(roles_of).collect();
-            let turn = Turn { part: &part, later, is_last: parts.is_empty(), done: &done };
+            let later = parts.iter().flat_map(roles_of).chain(rest.iter().flatten().copied()).collect();
+            let is_last = parts.is_empty() && rest.is_none();
+            let turn = Turn { part: &part, later, is_last, done: &done };
             let mut update = turn.update(update, planned);
             match self.transaction(client, planned, &turn, verifiers, &mut update, ledger).await {
                 Ok(Some((failed, fingerprint))) => {
@@ -372,12 +396,24 @@ fn positions_of<'a>(parts: impl Iterator<Item = &'a Part<'static>>, failed: &[Fa
     &all - &without
 }
 
+/// Parts to be carried out one after the other.
+struct Work<'a> {
+    parts: VecDeque<Part<'a>>,
+    /// Roles that something comes for after all of these parts; `None`: nothing comes.
+    rest: Option<BTreeSet<&'a str>>,
+    /// What the ledger is to say after all of them.
+    update: &'a Update,
+    done: Done,
+}
+
 /// What the parts before have done.
 #[derive(Default)]
 struct Done {
     parts: usize,
     /// Steps that were done inside of databases before all parts, and stand in no history yet.
     before: BTreeSet<usize>,
+    /// Where the renames stand in the plan, and what went with them.
+    renames: BTreeSet<usize>,
     failed: Vec<Failed>,
     /// The catalog's, as the last of them left it.
     fingerprint: String,
@@ -398,8 +434,13 @@ impl Turn<'_> {
     fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
         let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
         if self.is_last {
-            let on_the_server = planned.plan.steps.iter().filter(|step| step.change.database().is_none());
-            let touched: BTreeSet<&str> = on_the_server.filter_map(|step| step.change.role()).collect();
+            let on_the_server = planned
+                .plan
+                .steps
+                .iter()
+                .enumerate()
+                .filter(|(index, step)| step.change.database().is_none() && !self.done.renames.contains(index));
+            let touched: BTreeSet<&str> = on_the_server.filter_map(|(_, step)| step.change.role()).collect();
             let others = planned.resolved.in_scope.iter().map(String::as_str);
             finished.extend(others.filter(|role| !touched.contains(role)));
         }
@@ -411,6 +452,7 @@ impl Turn<'_> {
         let finished = self.finished(planned);
         let finished = all.upserts.iter().filter(|(role, _)| finished.contains(role.as_str()));
         Update {
+            renamed: renames_of(self.part),
             upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
             removed: if self.is_last { all.removed.clone() } else { Vec::new() },
             history: history(planned, &(&self.part.positions() | &self.done.before)),
@@ -424,6 +466,7 @@ impl Turn<'_> {
         for failed in failed {
             // What was recorded before still holds.
             update.upserts.remove(&failed.role);
+            update.renamed.retain(|rename| rename.to != failed.role);
         }
         // A role that others were to be created with may be missing: whoever is not there is not recorded.
         if !failed.is_empty() {
@@ -431,6 +474,15 @@ impl Turn<'_> {
             update.history = history(planned, &(&(&self.part.positions() - &failed) | &self.done.before));
         }
     }
+}
+
+/// Renames that a part has steps for.
+fn renames_of(part: &Part<'_>) -> Vec<Rename> {
+    let renames = part.steps().iter().filter_map(|step| match &step.change {
+        Change::RenameRole { from, to } => Some(Rename { from: from.clone(), to: to.clone() }),
+        _ => None,
+    });
+    renames.collect()
 }
 
 /// Roles that a part has steps for.
@@ -445,7 +497,7 @@ pub(super) fn managed(planned: &Planned, catalog: &Catalog, failed: &BTreeSet<&s
         if failed.contains(name.as_str()) && !catalog.roles.contains_key(name) {
             continue;
         }
-        match planned.resolved.desired.get(name).map(kind_of) {
+        match planned.resolved.kind(name) {
             Some(Kind::User) => users += 1,
             Some(Kind::Group) => groups += 1,
             None => {}

@@ -319,7 +319,10 @@ impl Controller {
             tracing::info!("and {} more steps; all of them are in the ledger's history", steps.len() - LOGGED_STEPS);
         }
         if report.sessions_ended > 0 {
-            tracing::info!(sessions = report.sessions_ended, "ended the sessions of removed users");
+            tracing::info!(
+                sessions = report.sessions_ended,
+                "ended the sessions of users that were removed or disabled"
+            );
         }
         for failed in &report.failed {
             tracing::error!(role = failed.role, sqlstate = failed.error.sqlstate, "{}", failed.error);

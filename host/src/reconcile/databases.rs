@@ -20,6 +20,7 @@ use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
 use crate::postgres::{connect, objects, retry};
+use crate::resolve::renames::{self, Rename};
 use crate::resolve::wishes;
 
 /// What was done inside of databases so far.
@@ -47,10 +48,13 @@ impl Reconciler {
         &self,
         catalog: &mut Catalog,
         questions: &BTreeMap<String, Question>,
+        renames: &[Rename],
     ) -> Result<(), CycleError> {
         for (database, question) in questions.iter().filter(|(name, _)| catalog.databases.contains_key(*name)) {
+            let roles = renames::as_called(renames, &question.roles);
+            let question = &Question { roles, ..question.clone() };
             let read = |error| CycleError::postgres(&error, &format!("read database {database:?}"), &catalog.server);
-            let found = if *database == self.settings.target.database {
+            let mut found = if *database == self.settings.target.database {
                 let client = self.pool.get().await?;
                 objects::read(&client, catalog, question).await.map_err(read)?
             } else {
@@ -63,6 +67,7 @@ impl Reconciler {
                     }
                 }
             };
+            renames::as_answered(renames, &mut found);
             catalog.objects.insert(database.clone(), found);
         }
         Ok(())

@@ -12,10 +12,14 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, databases, shared, terms, wishes};
+use crate::resolve::renames::Rename;
+use crate::resolve::{self, Grace, Resolved, databases, renames, shared, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
+
+/// Who asks for the steps that no policy asked for.
+const BY_HOST: &str = "rolewright";
 
 /// Whether a plan may run.
 #[derive(Debug)]
@@ -131,16 +135,21 @@ impl Reconciler {
         let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
         let terms = terms::in_force(&mut spec, observe::now());
-        self.ends_at(terms.next);
         findings.extend(terms.findings);
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         databases::ask(&spec, &mut questions);
-        self.look_into(&mut observation.catalog, &questions).await?;
+        self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         findings.extend(shared::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
-        let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
+        let seconds = i64::try_from(self.settings.removal_grace.as_secs()).unwrap_or(i64::MAX);
+        let grace = Grace { now: observe::now(), seconds };
+        let (records, in_sync) = (&observation.state.records, &observation.in_sync);
+        let mut resolved = resolve::resolve_with_grace(&spec, catalog, records, in_sync, grace);
+        let dropped = resolved.leaving.values().map(|leaving| leaving.until).min();
+        self.ends_at(terms.next.into_iter().chain(dropped).min());
+        resolved.renames.clone_from(&observation.renames);
         terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
@@ -156,20 +165,24 @@ impl Reconciler {
         let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let mut declared = (0, 0);
         for role in spec.roles.values().filter(|role| role.mode != Mode::Present && role.name != PUBLIC) {
-            *(if role.is_user() { &mut declared.0 } else { &mut declared.1 }) += 1;
+            let is_user = role.is_user() || spec.disabled.contains(&role.name);
+            *(if is_user { &mut declared.0 } else { &mut declared.1 }) += 1;
         }
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
+        findings.extend(removals.iter().flat_map(|(role, removal)| obstacles(role, removal)));
         let text = &observation.parsed.locations.document().text;
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
-        let plan = Arc::new(Plan { digest, steps, removals });
+        let disabled = &resolved.disabled | &resolved.removable_users;
+        let plan = Arc::new(Plan { digest, steps, removals, disabled });
         self.metrics.plan(plan.steps.len());
         // An annotation stays where it is when its plan has run: it must not stand in the way of others.
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);
         let approved = approved.or(annotated);
 
+        let before = renames::before(&observation.renames, &catalog.roles);
         let reviewed =
-            tokio::task::block_in_place(|| chain.review(&context, &catalog.roles, &catalog.databases, &plan.steps))?;
+            tokio::task::block_in_place(|| chain.review(&context, &before, &catalog.databases, &plan.steps))?;
         findings.extend(reviewed.findings);
         let bounds = self.bounds(&observation, declared, approved);
         let verdict = match guard::judge(Arc::clone(&plan), &by, &resolved, catalog, &bounds) {
@@ -244,6 +257,19 @@ impl Reconciler {
     }
 }
 
+/// What will keep a role from being dropped, told before anything is done.
+fn obstacles(role: &str, removal: &Removal) -> impl Iterator<Item = Finding> {
+    removal.closed.iter().map(move |(database, why)| {
+        let count = removal.dependencies.get(database).copied().unwrap_or_default();
+        let objects = if count == 1 { "1 object depends".to_owned() } else { format!("{count} objects depend") };
+        let message =
+            format!("{role:?} loses its login, and cannot be dropped yet: {objects} on it in database {database:?}, and {why}");
+        Finding::new(Severity::Warning, "removal-blocked", "", message).help(format!(
+            "let the controller connect to {database:?}, or remove there by hand what depends on the role; its removal goes on then"
+        ))
+    })
+}
+
 /// validate → transform → validate.
 fn declare(chain: &Chain, context: &Context, spec: Spec) -> Result<(Spec, Vec<Finding>, Vec<Touch>), CycleError> {
     let mut findings = chain.validate(context, &spec)?;
@@ -297,19 +323,28 @@ fn steps(
     let declared = |change: &Change| change.role().and_then(|name| spec.roles.get(name));
     // Of databases and PUBLIC nothing is recorded. But where the same users.yaml was seen to agree, the server moved.
     let converged = observation.state.converged.as_ref();
-    let agreed = converged.is_some_and(|converged| converged.inputs == observation.inputs);
+    let unrecorded = match converged.is_some_and(|converged| converged.inputs == observation.inputs) {
+        true => Cause::Drift,
+        false => Cause::Spec,
+    };
     let cause = |change: &Change| match change.own_database() {
-        Some(_) => {
-            if agreed {
-                Cause::Drift
-            } else {
-                Cause::Spec
-            }
-        }
+        Some(_) => unrecorded,
         None => cause::of(change, &applied, secret_version(change).as_deref(), declared(change)),
     };
-    let steps = plan::assemble(planned.proposals, &planned.by, cause);
+    let mut steps = renaming(&observation.renames, spec);
+    steps.extend(plan::assemble(planned.proposals, &planned.by, cause));
     Ok((steps, planned.by))
+}
+
+/// The host's own steps, before all that a policy proposes: that sees the server as it will be after them.
+fn renaming(renames: &[Rename], spec: &Spec) -> Vec<Step> {
+    let step = |Rename { from, to }: &Rename| {
+        let change = Change::RenameRole { from: from.clone(), to: to.clone() };
+        let path = spec.roles.get(to).map(|role| format!("{}/renamed_from", role.path)).unwrap_or_default();
+        let reason = format!("declared to have been {from}");
+        Step { risk: change.risk(), change, reason, path, cause: Cause::Spec, by: BY_HOST.to_owned() }
+    };
+    renames.iter().map(step).collect()
 }
 
 /// Puts what the source has to say of a Secret into the finding about it: that it is missing is one
@@ -336,11 +371,6 @@ fn locate(observation: &Observation, findings: Vec<Finding>) -> Vec<Diagnostic> 
     located.sort_by(|a, b| (a.line, a.column, &a.code, &a.message).cmp(&(b.line, b.column, &b.code, &b.message)));
     located.dedup();
     located
-}
-
-/// Whether a role stands for a user of the document, or for a group role that is declared or named there.
-pub(super) fn kind_of(role: &Role) -> Kind {
-    if role.mode == Mode::Present || !role.is_user() { Kind::Group } else { Kind::User }
 }
 
 /// The version of the Secret whose password the role has after the plan.

@@ -44,9 +44,10 @@ pub(super) fn of_inputs(
     for (reference, secret) in secrets {
         fold.text(&reference.name).text(&reference.key).text(&secret.version).text(&format!("{:?}", secret.state));
     }
-    let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, labels, .. } = settings;
+    let Settings { reassign_owned_to, max_deletions, removal_grace, protected_roles, allowed_powers, labels, .. } =
+        settings;
     fold.text(&format!(
-        "{reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {labels:?} {time:?}"
+        "{removal_grace:?} {reassign_owned_to:?} {max_deletions:?} {protected_roles:?} {allowed_powers:?} {labels:?} {time:?}"
     ));
     fold.finish()
 }

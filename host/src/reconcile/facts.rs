@@ -6,13 +6,13 @@ use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
-use super::decide::kind_of;
 use super::{Cycle, CycleError, Planned, Reconciler, Report, Verdict};
 use crate::model::Severity;
 use crate::plan::Change;
 use crate::printable;
 use crate::report::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
 use crate::resolve::Kind;
+use crate::resolve::leavers::moment;
 use crate::source::{Directives, SourceError};
 use crate::spec::Diagnostic;
 
@@ -157,8 +157,8 @@ fn ended(report: &Report) -> Ended {
         acted: report.acted(),
         users,
         roles: counted.then(|| {
-            let roles = planned.resolved.in_scope.iter().filter_map(|name| planned.resolved.desired.get(name));
-            roles.filter(|role| kind_of(role) == Kind::Group).count()
+            let kinds = planned.resolved.in_scope.iter().filter_map(|name| planned.resolved.kind(name));
+            kinds.filter(|kind| *kind == Kind::Group).count()
         }),
         findings,
     }))
@@ -214,6 +214,15 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
                 UserState::Pending(why.to_owned())
             }
             _ => UserState::Synced,
+        };
+        users.insert(name.clone(), state);
+    }
+    for (name, leaving) in &planned.resolved.leaving {
+        let until = format!("dropped after {}", moment(leaving.until));
+        let state = match (failed.get(name.as_str()), waits) {
+            (Some(why), _) => UserState::Removing(why.clone()),
+            (None, Some(why)) if touched.contains(name.as_str()) => UserState::Removing(why.to_owned()),
+            _ => UserState::Leaving(until),
         };
         users.insert(name.clone(), state);
     }

@@ -30,6 +30,7 @@ fn planned(verdict: Verdict) -> Planned {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     };
     let records = [("gone".to_owned(), record(Kind::User)), ("old_group".to_owned(), record(Kind::Group))];
     let drop = |name: &str| Change::DropRole { name: name.into(), reassign_to: None };
@@ -56,6 +57,7 @@ fn planned(verdict: Verdict) -> Planned {
             catalog: Catalog::default(),
             in_sync: BTreeMap::new(),
             ledger: Ledger::Database { exists: true },
+            renames: Vec::new(),
             state: ledger::State { records: records.into(), ..ledger::State::default() },
             inputs: String::new(),
             in_recovery: false,

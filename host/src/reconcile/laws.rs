@@ -28,7 +28,7 @@ fn chain() -> &'static Chain {
     })
 }
 
-const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+pub(super) const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 const DATABASES: [&str; 2] = ["shop", "reports"];
 const GRANTORS: [&str; 2] = ["postgres", "somebody"];
 
@@ -247,7 +247,15 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                     let settings = applied[number].clone();
                     let applied = settings
                         .map(|settings| Role { settings, ..Role::new(*name, Mode::Authoritative, Attributes::USER) });
-                    let record = Record { oid, kind, origin, secret_version: None, row_version: None, applied };
+                    let record = Record {
+                        oid,
+                        kind,
+                        origin,
+                        secret_version: None,
+                        row_version: None,
+                        applied,
+                        leaving_since: None,
+                    };
                     ((*name).to_owned(), record)
                 })
                 .collect();
@@ -300,11 +308,11 @@ fn reach_of(name: &str, roles: &BTreeMap<String, Role>) -> BTreeSet<String> {
     held
 }
 
-fn owned(outcome: replay::Outcome<'_>) -> BTreeMap<String, Role> {
+pub(super) fn owned(outcome: replay::Outcome<'_>) -> BTreeMap<String, Role> {
     outcome.roles.into_iter().map(|(name, role)| (name, role.into_owned())).collect()
 }
 
-fn sorted(mut roles: BTreeMap<String, Role>) -> BTreeMap<String, Role> {
+pub(super) fn sorted(mut roles: BTreeMap<String, Role>) -> BTreeMap<String, Role> {
     for role in roles.values_mut() {
         role.memberships.sort();
         role.settings.sort();

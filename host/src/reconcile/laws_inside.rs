@@ -178,6 +178,7 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
             secret_version: None,
             row_version: None,
             applied: Some(Role { grants: vec![before.clone()], ..catalog.roles[name].clone() }),
+            leaving_since: None,
         };
         let recorded = recorded.into_iter().filter(|name| catalog.roles.contains_key(*name));
         let records: Records = recorded.map(|name| (name.to_owned(), record(name))).collect();
@@ -337,6 +338,7 @@ proptest! {
                 origin: Origin::Created,
                 secret_version: None,
                 row_version: None,
+                leaving_since: None,
                 applied: Some(Role {
                     grants: if with_some { vec![before] } else { Vec::new() },
                     ..catalog.roles["a"].clone()

@@ -20,6 +20,8 @@ pub(crate) mod laws;
 mod laws_databases;
 #[cfg(test)]
 pub(crate) mod laws_inside;
+#[cfg(test)]
+mod laws_life;
 mod observe;
 mod policies;
 mod records;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub reassign_owned_to: String,
     /// How many users may lose access without approval.
     pub max_deletions: MaxDeletions,
+    /// How long a user that has gone from users.yaml is only disabled, before it is dropped.
+    pub removal_grace: Duration,
     /// Roles never to touch.
     pub protected_roles: BTreeSet<String>,
     /// What policies are told of the server, such as `environment: production`.
@@ -101,7 +105,7 @@ pub struct Reconciler {
     told_of_ledger: AtomicBool,
     /// The last `sync-now` that was looked at.
     sync_now: Mutex<Option<String>>,
-    /// When the next membership ends, in Unix seconds.
+    /// When the next membership ends, or the grace of a user, in Unix seconds.
     next_end: Mutex<Option<i64>>,
     /// What was read last.
     declared: Mutex<facts::Declared>,

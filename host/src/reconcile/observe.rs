@@ -19,6 +19,7 @@ use crate::postgres::password::{self, Check};
 use crate::postgres::pool::PooledClient;
 use crate::postgres::snapshot::{self, StoredVerifiers};
 use crate::printable;
+use crate::resolve::renames::{self, Rename};
 use crate::resolve::{self, Records, terms};
 use crate::secret::{SecretRef, Secrets};
 use crate::source::{Declaration, Directives, Revision};
@@ -48,8 +49,10 @@ pub struct Observation {
     pub in_sync: BTreeMap<String, bool>,
     /// Where the ledger is.
     pub ledger: Ledger,
-    /// What it says.
+    /// What it says; of roles that are to be renamed, under the new names, as in the catalog.
     pub state: ledger::State,
+    /// The renames that are due: what is seen is as it will be after them.
+    pub renames: Vec<Rename>,
     /// Digest of the inputs.
     pub inputs: String,
     /// Whether the server is a standby.
@@ -101,6 +104,7 @@ impl Reconciler {
                     in_sync: BTreeMap::new(),
                     ledger: Ledger::Database { exists: true },
                     state: ledger::State::default(),
+                    renames: Vec::new(),
                     inputs,
                     in_recovery: false,
                     directives,
@@ -114,25 +118,38 @@ impl Reconciler {
             .map_err(|error| CycleError::postgres(&error, "read the catalog", &Server::default()))?;
         let ledger = Ledger::locate(&client, &self.settings.state_file).await?;
         self.tell_of_ledger(&ledger, &snapshot.catalog.server);
-        let state = ledger.read(&client, &self.settings.state_file).await?;
+        let mut state = ledger.read(&client, &self.settings.state_file).await?;
         drop(client);
         // Everything was read: the wish is fulfilled.
         self.sync_now.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&directives.sync_now);
 
-        let mut catalog = snapshot.catalog;
+        let (mut catalog, mut verifiers) = (snapshot.catalog, snapshot.verifiers);
         let managed = resolve::managed(&state.records, &catalog);
         catalog.assign_standing(&self.settings.protected_roles, &managed);
+        let mut spec = std::mem::take(&mut parsed.spec);
+        fill_in(&mut spec, &secrets);
+        let renames = renames::due(&spec, &catalog);
+        renames::carry_out(&renames, &mut catalog);
+        renames::carry_over(&renames, &mut state.records);
+        for Rename { from, to } in &renames {
+            if verifiers.rename(from, to) {
+                continue;
+            }
+            // The server has forgotten the password with the name; or may have, where nobody can see.
+            if catalog.server.reads_verifiers {
+                catalog.roles.entry(to.clone()).and_modify(|role| role.has_password = Some(false));
+            }
+            state.records.entry(to.clone()).and_modify(|record| record.secret_version = None);
+        }
         if !catalog.server.reads_verifiers {
             assume_passwords(&mut catalog, &state.records);
         }
-        let mut spec = std::mem::take(&mut parsed.spec);
-        fill_in(&mut spec, &secrets);
         tokio::task::block_in_place(|| {
             let mut known = self.strengths.lock().unwrap_or_else(PoisonError::into_inner);
             strength::estimate_all(&mut spec, &secrets, &mut known);
         });
         let in_sync = tokio::task::block_in_place(|| {
-            in_sync(&spec, &secrets, &catalog, &snapshot.verifiers, &state.records, &mut self.known())
+            in_sync(&spec, &secrets, &catalog, &verifiers, &state.records, &mut self.known())
         });
         let observation = Observation {
             parsed,
@@ -142,6 +159,7 @@ impl Reconciler {
             in_sync,
             ledger,
             state,
+            renames,
             inputs,
             in_recovery: snapshot.in_recovery,
             directives,

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::decide::{kind_of, secret_version};
+use super::decide::secret_version;
 use super::{Planned, Reconciler};
 use crate::ledger::{Converged, HistoryEntry, Update};
-use crate::model::{Grant, Mode, PUBLIC, Privileges, Role, Setting, Severity, Standing};
+use crate::model::{Attributes, Grant, Mode, PUBLIC, Privileges, Role, Setting, Severity, Standing};
 use crate::plan::{Change, Plan};
-use crate::resolve::{Origin, Record, Records};
+use crate::resolve::{Kind, Origin, Record, Records};
 
 impl Reconciler {
     /// What the ledger is to say if everything goes well.
@@ -36,22 +36,36 @@ impl Reconciler {
                 Some(record) => record.origin,
                 None => Origin::Adopted,
             };
+            let left = planned.resolved.leaving.get(name);
+            // Who leaves may come back: what it was declared to be is not forgotten.
+            let kept = known.filter(|_| left.is_some());
+            let applied = match kept.and_then(|record| record.applied.clone()) {
+                Some(applied) => Role { attributes: applied.attributes - Attributes::LOGIN, ..applied },
+                None => as_applied(desired, planned.resolved.settings.get(name)),
+            };
+            let secret_version = match kept {
+                Some(record) => record.secret_version.clone(),
+                None => secret_version(desired),
+            };
             let record = Record {
                 oid: observation.catalog.oids.get(name).copied(),
-                kind: kind_of(desired),
+                kind: planned.resolved.kind(name).unwrap_or(Kind::User),
                 origin,
-                secret_version: secret_version(desired),
+                secret_version,
                 row_version: observation.catalog.row_versions.get(name).cloned(),
-                applied: Some(as_applied(desired, planned.resolved.settings.get(name))),
+                applied: Some(applied),
+                leaving_since: left.map(|leaving| leaving.since),
             };
-            if touched.contains(name.as_str()) || known != Some(&record) {
+            // Others may be recorded as members of one that is renamed, under its old name.
+            let renamed = !observation.renames.is_empty();
+            if renamed || touched.contains(name.as_str()) || known != Some(&record) {
                 upserts.insert(name.clone(), record);
             }
         }
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
         let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
-        Update { upserts, removed, history, converged: None, claim: self.own_claim() }
+        Update { renamed: Vec::new(), upserts, removed, history, converged: None, claim: self.own_claim() }
     }
 
     /// Whether there is anything to write although there is nothing to change.

@@ -1,19 +1,69 @@
 //! The end of removals, after the transaction that kept the roles from logging in: sessions, what is owned in every
 //! database, the drop, and the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
 use super::records::steps_of;
 use super::{CycleError, Planned, Reconciler};
 use crate::ledger::{Ledger, Update};
+use crate::model::Attributes;
+use crate::plan::Change;
 use crate::postgres::apply::{self, Failed};
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::removal::{self, Removals};
 use crate::postgres::snapshot;
 
+/// Users that the plan has kept from logging in, without those that failed.
+pub(super) fn locked_out<'a>(planned: &'a Planned, failed: &BTreeSet<&str>) -> Vec<&'a str> {
+    let disabled = planned.plan.steps.iter().filter_map(|step| match &step.change {
+        Change::AlterRole(patch) if patch.clear.contains(Attributes::LOGIN) => Some(patch.name.as_str()),
+        _ => None,
+    });
+    disabled.filter(|name| planned.resolved.disabled.contains(*name) && !failed.contains(name)).collect()
+}
+
 impl Reconciler {
+    /// Ends the sessions of users that were disabled. What failed, and how many there were.
+    pub(super) async fn end_sessions(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        roles: &[&str],
+    ) -> Result<(Vec<Failed>, usize), CycleError> {
+        let (errors, sessions) = self.ended_sessions(client, planned, roles).await?;
+        let failed = errors.into_iter().map(|(role, error)| Failed { steps: steps_of(planned, &role), role, error });
+        Ok((failed.collect(), sessions))
+    }
+
+    async fn ended_sessions(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        roles: &[&str],
+    ) -> Result<(BTreeMap<String, ServerError>, usize), CycleError> {
+        let catalog = &planned.observation.catalog;
+        let (mut errors, mut sessions) = (BTreeMap::new(), 0);
+        for (role, oid) in roles.iter().filter_map(|role| Some((*role, *catalog.oids.get(*role)?))) {
+            match removal::end_sessions(client, &[oid]).await {
+                Ok(ended) => sessions += ended,
+                Err(error) if error.as_db_error().is_some() => {
+                    let attempt = Attempt {
+                        action: "end its sessions",
+                        role: Some(role),
+                        server_version: catalog.server.version,
+                    };
+                    errors.insert(role.to_owned(), ServerError::new(&error, &attempt));
+                }
+                Err(error) => {
+                    return self.attempt(Err(error), planned, "end the sessions of users that are locked out");
+                }
+            }
+        }
+        Ok((errors, sessions))
+    }
+
     /// Ends sessions, hands over in every database, and drops; what is dropped leaves the ledger in
     /// the same transaction.
     pub(super) async fn finish_removals(
@@ -24,21 +74,8 @@ impl Reconciler {
         ledger: &mut Ledger,
     ) -> Result<(Vec<Failed>, usize), CycleError> {
         let catalog = &planned.observation.catalog;
-        let (mut errors, mut sessions) = (BTreeMap::new(), 0);
-        for (role, oid) in removals.keys().filter_map(|role| Some((role, *catalog.oids.get(role)?))) {
-            match removal::end_sessions(client, &[oid]).await {
-                Ok(ended) => sessions += ended,
-                Err(error) if error.as_db_error().is_some() => {
-                    let attempt = Attempt {
-                        action: "end its sessions",
-                        role: Some(role),
-                        server_version: catalog.server.version,
-                    };
-                    errors.insert(role.clone(), ServerError::new(&error, &attempt));
-                }
-                Err(error) => return self.attempt(Err(error), planned, "end the sessions of roles that go"),
-            }
-        }
+        let names: Vec<&str> = removals.keys().map(String::as_str).collect();
+        let (mut errors, sessions) = self.ended_sessions(client, planned, &names).await?;
         removals.retain(|role, _| !errors.contains_key(role));
 
         // Asked again: until they were locked out, the roles could still make objects.

@@ -244,6 +244,7 @@ fn read_state(text: &str) -> Option<UserState> {
         "Failed" => UserState::Failed(message),
         "Pending" => UserState::Pending(message),
         "Removing" => UserState::Removing(message),
+        "Leaving" => UserState::Leaving(message),
         _ => return None,
     })
 }

@@ -86,6 +86,7 @@ fn state() -> impl Strategy<Value = UserState> {
         any::<String>().prop_map(UserState::Failed),
         any::<String>().prop_map(UserState::Pending),
         any::<String>().prop_map(UserState::Removing),
+        any::<String>().prop_map(UserState::Leaving),
     ]
 }
 

@@ -179,6 +179,8 @@ pub enum UserState {
     Pending(String),
     /// No longer declared and still there: what it waits for.
     Removing(String),
+    /// No longer declared, and disabled for a while before it is dropped: until when.
+    Leaving(String),
 }
 
 impl UserState {
@@ -190,6 +192,7 @@ impl UserState {
             UserState::Failed(_) => "Failed",
             UserState::Pending(_) => "Pending",
             UserState::Removing(_) => "Removing",
+            UserState::Leaving(_) => "Leaving",
         }
     }
 
@@ -200,7 +203,8 @@ impl UserState {
             UserState::SecretMissing(message)
             | UserState::Failed(message)
             | UserState::Pending(message)
-            | UserState::Removing(message) => message,
+            | UserState::Removing(message)
+            | UserState::Leaving(message) => message,
         }
     }
 }

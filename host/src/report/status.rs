@@ -181,7 +181,7 @@ impl Status {
     /// Users that are not as declared.
     pub fn not_synced(&self) -> impl Iterator<Item = (&str, &UserState)> {
         let users = self.users.iter().map(|(name, state)| (name.as_str(), state));
-        users.filter(|(_, state)| **state != UserState::Synced)
+        users.filter(|(_, state)| !is_settled(state))
     }
 
     /// Names of the users in a state, by its word.
@@ -379,17 +379,24 @@ fn users(facts: &Facts, previous: Option<&Status>) -> BTreeMap<String, UserState
             UserState::SecretMissing(message)
             | UserState::Failed(message)
             | UserState::Pending(message)
-            | UserState::Removing(message) => *message = bounded(&one_line(message), MAX_MESSAGE),
+            | UserState::Removing(message)
+            | UserState::Leaving(message) => *message = bounded(&one_line(message), MAX_MESSAGE),
         }
     }
     if judged.converged {
-        // A policy may have added users that the document does not name; whoever was synced still is.
+        // A policy may have added users that the document does not name; whoever was synced still is, and
+        // whoever leaves still does.
         let known = previous.into_iter().flat_map(|status| &status.users);
-        for (name, state) in known.filter(|(_, state)| **state == UserState::Synced) {
+        for (name, state) in known.filter(|(_, state)| is_settled(state)) {
             users.entry(name.clone()).or_insert_with(|| state.clone());
         }
     }
     users
+}
+
+/// Whether all is with a user as it should be by now.
+fn is_settled(state: &UserState) -> bool {
+    matches!(state, UserState::Synced | UserState::Leaving(_))
 }
 
 fn observed(facts: &Facts, previous: Option<&Status>, users: &BTreeMap<String, UserState>) -> Observed {
@@ -401,7 +408,8 @@ fn observed(facts: &Facts, previous: Option<&Status>, users: &BTreeMap<String, U
     let has_steps = |judged: &&Judged| judged.counts.steps > 0;
     let changed = judged.filter(|judged| judged.acted).filter(has_steps);
     let (approved, stale) = approval(facts, before);
-    let declared = users.values().filter(|state| !matches!(state, UserState::Removing(_))).count();
+    let gone = |state: &UserState| matches!(state, UserState::Removing(_) | UserState::Leaving(_));
+    let declared = users.values().filter(|state| !gone(state)).count();
     Observed {
         source: facts.source.clone(),
         revision: facts.revision.clone().or_else(|| before.and_then(|before| before.revision.clone())),

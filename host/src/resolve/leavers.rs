@@ -2,14 +2,62 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, Records, Resolved, is_same};
-use crate::catalog::Catalog;
-use crate::model::{Finding, Role, Severity, Spec};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-/// What becomes of recorded roles that are no longer declared.
-pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
+use super::{Kind, Record, Records, Resolved, is_same};
+use crate::catalog::Catalog;
+use crate::model::{Attributes, Finding, Mode, Role, Severity, Spec};
+
+/// How long a user that has gone from the spec is only disabled, before it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Grace {
+    /// Unix seconds.
+    pub now: i64,
+    /// Zero: it is dropped at once.
+    pub seconds: i64,
+}
+
+/// A user that has gone from the spec and is not dropped yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// When it was disabled, in Unix seconds; now, if that is still to be done.
+    pub since: i64,
+    /// When it is to be dropped.
+    pub until: i64,
+}
+
+impl Grace {
+    /// `None`: it is over, or there is none.
+    fn of(self, record: &Record) -> Option<Leaving> {
+        // A moment that is still to come was written by a clock that was wrong.
+        let since = record.leaving_since.filter(|since| *since <= self.now).unwrap_or(self.now);
+        let until = since.saturating_add(self.seconds);
+        (self.now < until).then_some(Leaving { since, until })
+    }
+}
+
+/// A moment in UTC, as people write it.
+pub(crate) fn moment(seconds: i64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| "the end of time".to_owned())
+}
+
+/// What becomes of recorded roles that are no longer declared, but for those that are kept as they are.
+pub(super) fn leave(
+    spec: &Spec,
+    catalog: &Catalog,
+    records: &Records,
+    kept: &BTreeSet<String>,
+    grace: Grace,
+    resolved: &mut Resolved,
+) {
     let mut going = BTreeSet::new();
-    for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
+    for (name, found) in kept.iter().filter_map(|name| catalog.roles.get_key_value(name)) {
+        resolved.desired.insert(name.clone(), found.clone());
+    }
+    let is_gone = |name: &String| !spec.roles.contains_key(name) && !kept.contains(name);
+    for (name, record) in records.iter().filter(|(name, _)| is_gone(name)) {
         let warn = |message: String| {
             Finding::new(Severity::Warning, "role-released", "", message)
                 .help("drop it by hand if it should go; Rolewright does not touch it any more")
@@ -24,25 +72,55 @@ pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved:
             resolved.released.insert(name.clone());
             let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
             resolved.findings.push(warn(message));
+        } else if let Some(leaving) = grace.of(record).filter(|_| record.kind == Kind::User) {
+            stay_for_now(name, record, leaving, catalog, resolved);
         } else {
             going.insert(name.clone());
         }
     }
     for (name, members) in in_use(&going, catalog, records, resolved) {
         going.remove(&name);
-        let message =
-            format!("{name:?} is named by no user any more, and stays: it has other members ({})", members.join(", "));
-        resolved.findings.push(
+        let who = members.join(", ");
+        resolved.findings.push(if members.iter().all(|member| resolved.leaving.contains_key(member)) {
+            let message =
+                format!("{name:?} is named by no user any more, and stays until its members are dropped ({who})");
+            Finding::new(Severity::Info, "role-in-use", "", message)
+        } else {
+            let message = format!("{name:?} is named by no user any more, and stays: it has other members ({who})");
             Finding::new(Severity::Warning, "role-in-use", "", message)
-                .help("revoke these memberships, and the role goes in the next cycle"),
-        );
+                .help("revoke these memberships, and the role goes in the next cycle")
+        });
         if let Some(found) = catalog.roles.get(&name) {
             resolved.desired.insert(name, found.clone());
         }
     }
     let was_declared = |name: &&String| records.get(*name).is_some_and(|it| it.kind == Kind::Group && it.is_declared());
+    let was_disabled = |name: &&String| {
+        let record = records.get(*name).filter(|record| record.kind == Kind::User);
+        record.and_then(|record| record.applied.as_ref()).is_some_and(|applied| !applied.is_user())
+    };
+    resolved.removable_users = going.iter().filter(was_disabled).cloned().collect();
     resolved.removable_groups = going.iter().filter(was_declared).cloned().collect();
     resolved.removable = going;
+}
+
+/// A user that may come back: it keeps everything but its login.
+fn stay_for_now(name: &str, record: &Record, leaving: Leaving, catalog: &Catalog, resolved: &mut Resolved) {
+    let Some(found) = catalog.roles.get(name) else { return };
+    let role = Role { mode: Mode::Authoritative, attributes: found.attributes - Attributes::LOGIN, ..found.clone() };
+    resolved.desired.insert(name.to_owned(), role);
+    resolved.in_scope.insert(name.to_owned());
+    resolved.disabled.insert(name.to_owned());
+    resolved.leaving.insert(name.to_owned(), leaving);
+    let disabled = match record.leaving_since {
+        Some(_) => format!("disabled since {}", moment(leaving.since)),
+        None => "disabled now".to_owned(),
+    };
+    let message = format!("{name:?} has gone from users.yaml; {disabled}, dropped after {}", moment(leaving.until));
+    resolved.findings.push(
+        Finding::new(Severity::Info, "user-leaving", "", message)
+            .help("put it back before then, and it is enabled again with everything it had"),
+    );
 }
 
 /// Group roles that others have come to use: they stay as long as somebody is a member who is not
@@ -65,7 +143,8 @@ fn in_use(
         .filter(|role| {
             // The controller is a member of what it made, by itself.
             let is_controller = role.name == catalog.server.current_user;
-            !resolved.in_scope.contains(&role.name) && !going.contains(&role.name) && !is_controller
+            let may_come_back = resolved.leaving.contains_key(&role.name);
+            (may_come_back || !resolved.in_scope.contains(&role.name)) && !going.contains(&role.name) && !is_controller
         })
         .collect();
     while !members.is_empty() {

@@ -75,7 +75,7 @@ mod tests {
     fn record(settings: &[&str]) -> Record {
         let applied = Some(role(Mode::Authoritative, settings));
         let (kind, origin) = (Kind::User, Origin::Created);
-        Record { oid: None, kind, origin, secret_version: None, row_version: None, applied }
+        Record { oid: None, kind, origin, secret_version: None, row_version: None, applied, leaving_since: None }
     }
 
     fn completed(declared: &Role, found: &[&str], recorded: &[&str], is_exact: bool) -> Vec<String> {

@@ -20,7 +20,7 @@ fn spec(roles: &[Role]) -> Spec {
 
 fn record(oid: u32, kind: Kind) -> Record {
     let origin = Origin::Created;
-    Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None }
+    Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None, leaving_since: None }
 }
 
 fn user(name: &str) -> Role {
@@ -155,4 +155,59 @@ fn an_owner_needs_no_grant_on_its_database() {
     );
     let resolved = resolve_all(&spec(&[declared]), catalog, &Records::new());
     assert!(resolved.desired["alice"].grants.is_empty());
+}
+
+/// What becomes of alice, who has gone, in a group that only she was in, a day before and a day after her grace.
+#[test]
+fn a_user_who_goes_stays_until_her_grace_is_over_and_so_do_her_groups() {
+    const DAY: i64 = 86_400;
+    let applied = Role { memberships: vec![Membership::plain("team")], ..user("alice") };
+    let left = |since: Option<i64>| {
+        let alice = Record { applied: Some(applied.clone()), leaving_since: since, ..record(100, Kind::User) };
+        let records = Records::from([("alice".into(), alice), ("team".into(), record(101, Kind::Group))]);
+        let team = Role::new("team", Mode::Present, Attributes::GROUP);
+        let mut catalog = catalog(&[applied.clone(), team]);
+        catalog.assign_standing(&BTreeSet::new(), &managed(&records, &catalog));
+        let grace = Grace { now: 20 * DAY, seconds: 14 * DAY };
+        resolve_with_grace(&spec(&[]), &catalog, &records, &BTreeMap::new(), grace)
+    };
+    let (now, before, after) = (left(None), left(Some(7 * DAY)), left(Some(6 * DAY)));
+    assert_eq!(now.leaving["alice"], Leaving { since: 20 * DAY, until: 34 * DAY });
+    assert_eq!(before.leaving["alice"], Leaving { since: 7 * DAY, until: 21 * DAY });
+    // A clock that was a year ahead does not keep her for a year.
+    assert_eq!(left(Some(400 * DAY)).leaving["alice"].since, 20 * DAY);
+    for stays in [&now, &before] {
+        assert!(stays.removable.is_empty() && stays.findings.iter().all(|finding| finding.severity == Severity::Info));
+        let alice = &stays.desired["alice"];
+        assert_eq!((alice.is_user(), &alice.memberships), (false, &applied.memberships));
+        assert_eq!((stays.kind("alice"), stays.in_scope.contains("team")), (Some(Kind::User), false));
+        assert!(stays.desired.contains_key("team"));
+    }
+    assert!(after.leaving.is_empty() && !after.desired.contains_key("alice"));
+    assert_eq!(after.removable, BTreeSet::from(["alice".to_owned(), "team".to_owned()]));
+}
+
+#[test]
+fn a_disabled_user_is_kept_out_although_it_is_left_as_it_is_otherwise() {
+    let mut declared = user("alice");
+    declared.attributes -= Attributes::LOGIN;
+    declared.credential = Some(Credential {
+        secret: "user-alice-secret".into(),
+        key: "password".into(),
+        state: SecretState::Missing,
+        version: String::new(),
+        changed_at: None,
+        labels: BTreeMap::new(),
+        strength: None,
+        in_sync: None,
+    });
+    let found = Role { memberships: vec![Membership::plain("analyst")], ..user("alice") };
+    let mut declared = spec(&[declared]);
+    declared.disabled.insert("alice".into());
+    let resolved = resolve_all(&declared, catalog(std::slice::from_ref(&found)), &Records::new());
+    let expected = Role { attributes: found.attributes - Attributes::LOGIN, standing: Standing::Foreign, ..found };
+    assert_eq!(resolved.desired["alice"], expected);
+    assert!(resolved.in_scope.contains("alice") && resolved.skipped.contains("alice"));
+    // Nobody is there to be kept out.
+    assert!(!resolve_all(&declared, catalog(&[]), &Records::new()).desired.contains_key("alice"));
 }

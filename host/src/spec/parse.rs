@@ -227,7 +227,47 @@ impl Reader {
             }
             secrets.insert(&secret.reference, user);
         }
+        self.renames(users, &names);
         self.circles(&names);
+    }
+
+    /// A role is renamed from one name, and nobody else goes by it: who then is who would be a guess.
+    fn renames(&mut self, users: &[User<'_>], names: &BTreeMap<&str, &User<'_>>) {
+        let mut olds: BTreeMap<&str, (&User<'_>, usize)> = BTreeMap::new();
+        for user in users {
+            let Some((old, at)) = &user.renamed_from else { continue };
+            let path = user.path("/renamed_from");
+            if let Some((first, first_at)) = olds.get(old.as_str()) {
+                let message = format!("{} and {} are both renamed from {old:?}", first.who(), user.who());
+                let problem = Problem::new(at.clone(), "renamed-twice", path, message);
+                self.report(problem.help("one role gets one name: keep one of them").first(*first_at));
+                continue;
+            }
+            olds.insert(old, (user, at.start));
+            if let Some(other) = names.get(old.as_str()) {
+                let message = format!("{} is renamed from {old:?}, which is declared itself", user.who());
+                let help = "take that entry out; where names are swapped or passed on, rename to a name that is free \
+                            first, and go on from there when that is done";
+                let problem = Problem::new(at.clone(), "renamed-from-declared", path, message).help(help);
+                self.report(problem.first(other.name_at.start));
+            }
+        }
+        if olds.is_empty() {
+            return;
+        }
+        for user in users {
+            for edge in &user.roles {
+                let Some((renamed, _)) = olds.get(edge.role.as_str()) else { continue };
+                if names.contains_key(edge.role.as_str()) {
+                    continue;
+                }
+                let message =
+                    format!("{} is a member of {:?}, which is renamed to {:?}", user.who(), edge.role, renamed.name);
+                let path = user.path(&format!("/roles/{}", edge.index));
+                let problem = Problem::new(edge.at.clone(), "renamed-from-named", path, message);
+                self.report(problem.help(format!("write {:?} here", renamed.name)));
+            }
+        }
     }
 
     /// PostgreSQL refuses memberships that lead back to where they began. A role that is only named has
@@ -294,6 +334,12 @@ fn spec(declared: &[User<'_>], databases: Databases) -> Spec {
         if user.settings.is_some() {
             spec.exact_settings.insert(user.name.clone());
         }
+        if let Some((old, _)) = &user.renamed_from {
+            spec.renamed_from.insert(user.name.clone(), old.clone());
+        }
+        if user.disabled {
+            spec.disabled.insert(user.name.clone());
+        }
     }
     for user in declared {
         for edge in &user.roles {
@@ -318,7 +364,10 @@ fn named(name: &str, path: String) -> Role {
 
 fn role(user: &User<'_>) -> Role {
     let usual = if user.list == List::Users { Attributes::USER } else { Attributes::GROUP };
-    let attributes = (usual | user.attributes.on) - user.attributes.off;
+    let mut attributes = (usual | user.attributes.on) - user.attributes.off;
+    if user.disabled {
+        attributes -= Attributes::LOGIN;
+    }
     let mut role = Role::new(&user.name, Mode::Authoritative, attributes);
     role.connection_limit = user.attributes.connection_limit;
     role.valid_until = user.attributes.valid_until;

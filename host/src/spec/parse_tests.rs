@@ -31,6 +31,49 @@ fn user(fields: &str) -> String {
 }
 
 #[test]
+fn a_role_may_say_what_it_was_called_before() {
+    let text = "users:
+  - {username: alicia, renamed_from: alice, password: none, roles: [staff]}
+  - {username: bob, renamed_from: 'Robert \"Bob\"', password: none}
+roles: [{name: staff, renamed_from: people}]
+";
+    let renamed = good(text).spec.renamed_from;
+    let renamed: Vec<_> = renamed.iter().map(|(to, from)| (to.as_str(), from.as_str())).collect();
+    assert_eq!(renamed, [("alicia", "alice"), ("bob", "Robert \"Bob\""), ("staff", "people")]);
+}
+
+#[test]
+fn who_was_who_is_never_a_guess() {
+    let users = |fields: [&str; 2]| {
+        let entry = |(name, fields): (&str, &str)| format!("  - {{username: {name}, password: none, {fields}}}\n");
+        format!("users:\n{}", ["anna", "berta"].into_iter().zip(fields).map(entry).collect::<String>())
+    };
+    for (fields, problem) in [
+        (["renamed_from: x", "renamed_from: x"], "3:53 renamed-twice /users/1/renamed_from"),
+        (["renamed_from: berta", "roles: []"], "2:52 renamed-from-declared /users/0/renamed_from"),
+        (["renamed_from: anna", "roles: []"], "2:52 renamed-to-itself /users/0/renamed_from"),
+        (["renamed_from: pg_monitor", "roles: []"], "2:52 reserved-name /users/0/renamed_from"),
+        (["renamed_from: 5", "roles: []"], "2:52 unquoted-name /users/0/renamed_from"),
+        (["renamed_from: x", "roles: [x]"], "3:47 renamed-from-named /users/1/roles/0"),
+    ] {
+        assert_eq!(brief(&users(fields)), problem, "{fields:?}");
+    }
+    // A swap is two renames from what is declared.
+    assert_eq!(brief(&users(["renamed_from: berta", "renamed_from: anna"])).lines().count(), 2);
+}
+
+#[test]
+fn a_disabled_user_is_a_user_without_login() {
+    let parsed = good(&user("disabled: true, createdb: true"));
+    let alice = &parsed.spec.roles["alice"];
+    assert_eq!(alice.attributes, (Attributes::USER | Attributes::CREATEDB) - Attributes::LOGIN);
+    assert!(parsed.spec.disabled.contains("alice") && alice.credential.is_some());
+    assert!(good(&user("disabled: false")).spec.disabled.is_empty());
+    assert_eq!(brief(&user("disabled: 1")), "1:38 wrong-type /users/0/disabled");
+    assert!(brief("users: []\nroles: [{name: r, disabled: true}]").contains("unknown-key"));
+}
+
+#[test]
 fn a_user_becomes_a_role_with_memberships_grants_and_a_credential() {
     let parsed = good(
         "users:\n  - username: alice\n    databases: [z, a]\n    roles: [read_only, bob, pg_monitor]\n    privileges: [temp, CREATE]\n  \
@@ -349,13 +392,13 @@ fn all_problems_are_told_in_the_order_of_the_file() {
       |
     2 |   - usrename: …   #…
       |     ^^^^^^^^
-      = help: did you mean `username`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `username`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:3:5: error[unknown-key]: this user has an unknown key "rolse"
       |
     3 |     rolse: …
       |     ^^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:5:16: error[unquoted-name]: role name must be text, but YAML reads a number here
       |
@@ -389,7 +432,7 @@ fn a_message_reads_like_a_compilers() {
       |
     5 |     role: …
       |     ^^^^
-      = help: did you mean `roles`? The known keys are `username`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
     "#);
 }
 

@@ -112,6 +112,11 @@ fn database() -> Value {
 fn property(key: &str) -> Value {
     match key {
         "username" | "name" => described(name(), "Any name that PostgreSQL accepts."),
+        "renamed_from" => described(name(), "What it was called before: a role of that name gets this one."),
+        "disabled" => described(
+            json!({ "type": "boolean", "default": false }),
+            "No login for now, and no sessions; it keeps everything else.",
+        ),
         "database" => described(name(), "The one database that it may connect to."),
         "databases" => described(names(), "The databases that it may connect to."),
         "roles" => described(

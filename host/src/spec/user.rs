@@ -15,9 +15,9 @@ use crate::model::{Grant, Privileges, Setting};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
-const ACCESS_KEYS: [&str; 7] =
-    ["database", "databases", "roles", "privileges", "grants", "settings", "database_settings"];
-const USER_KEYS: [&str; 6] = ["secret", "password", "labels", "valid_until", "connection_limit", "comment"];
+const ACCESS_KEYS: [&str; 8] =
+    ["renamed_from", "database", "databases", "roles", "privileges", "grants", "settings", "database_settings"];
+const USER_KEYS: [&str; 7] = ["disabled", "secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
 const MEMBERSHIP_KEYS: [&str; 5] = ["role", "admin", "inherit", "set", "until"];
@@ -81,6 +81,10 @@ pub(super) struct User<'a> {
     index: usize,
     pub(super) name: String,
     pub(super) name_at: Range<usize>,
+    /// What it was called before.
+    pub(super) renamed_from: Option<(String, Range<usize>)>,
+    /// Whether it must not log in for now.
+    pub(super) disabled: bool,
     pub(super) databases: Vec<String>,
     pub(super) roles: Vec<Edge>,
     /// Beyond CONNECT, on each database.
@@ -147,6 +151,9 @@ impl Reader {
         let who = name.as_ref().map_or_else(|| format!("this {word}"), |(name, _)| format!("{word} {name:?}"));
         self.unknown_keys(entries, &path, &who, &list.keys());
 
+        let renamed_from = self.renamed_from(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
+        // What a role has no key for is refused above.
+        let disabled = list == List::Users && self.flag(node, "disabled", &path, &who).unwrap_or(false);
         let databases = self.databases(node, &path, &who);
         let roles = self.roles(node, &path, &who, name.as_ref().map(|(name, _)| name.as_str()));
         let privileges = self.privileges(node, &path, &who, databases.is_empty());
@@ -161,6 +168,8 @@ impl Reader {
             index,
             name,
             name_at,
+            renamed_from,
+            disabled,
             databases: databases.into_iter().map(|database| database.name).collect(),
             roles,
             privileges,
@@ -185,6 +194,33 @@ impl Reader {
             let message = format!("no {word} can be called {name:?}: PostgreSQL keeps this name to itself");
             let help = "names that begin with `pg_`, `public` and `none` are reserved";
             self.report(Problem::new(node.range(), "reserved-name", path, message).help(help));
+        }
+        Some((name, node.range()))
+    }
+
+    /// What it was called before it had the name that it is declared with.
+    fn renamed_from(
+        &mut self,
+        entry: &Node,
+        path: &str,
+        who: &str,
+        own_name: Option<&str>,
+    ) -> Option<(String, Range<usize>)> {
+        let node = entry.get("renamed_from")?;
+        let path = format!("{path}/renamed_from");
+        let name = self.name(node, &path, "role name")?;
+        let problem = if is_predefined(&name) || is_reserved(&name) {
+            let message = format!("{who} cannot have been {name:?}: PostgreSQL keeps this name to itself");
+            Some(("reserved-name", message, "names that begin with `pg_`, `public` and `none` are reserved"))
+        } else if Some(name.as_str()) == own_name {
+            let message = format!("{who} is renamed to the name that it has");
+            Some(("renamed-to-itself", message, "leave `renamed_from` out, or write the name from before"))
+        } else {
+            None
+        };
+        if let Some((code, message, help)) = problem {
+            self.report(Problem::new(node.range(), code, path, message).help(help));
+            return None;
         }
         Some((name, node.range()))
     }

@@ -86,6 +86,8 @@ impl Incoming<'_> {
             // No policy knows of it: who takes the spec over keeps its own.
             exact_settings: Default::default(),
             public: Vec::new(),
+            renamed_from: Default::default(),
+            disabled: Default::default(),
         })
     }
 }

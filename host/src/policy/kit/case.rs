@@ -23,6 +23,7 @@ use super::server;
 use crate::catalog::Catalog;
 use crate::model::{SecretState, Spec};
 use crate::policy::Context;
+use crate::resolve::renames;
 use crate::resolve::{self, Records, Resolved};
 use crate::spec::{self, Diagnostic, Document};
 
@@ -256,6 +257,7 @@ impl Case {
     pub fn with_catalog(mut self, path: &Path) -> Result<Case, CaseError> {
         fs::metadata(path).map_err(|reason| CaseError::Read { path: path.to_owned(), reason })?;
         self.look_at_server(path)?;
+        self.rename();
         let roles = &self.catalog.roles;
         self.in_sync.retain(|name, _| roles.contains_key(name));
         Ok(self)
@@ -299,7 +301,20 @@ impl Case {
                 case.in_sync.insert(role.name.clone(), in_sync);
             }
         }
+        case.rename();
         Ok(case)
+    }
+
+    /// A policy sees the server as it will be after the renames, as in a cycle.
+    fn rename(&mut self) {
+        let renames = renames::due(&self.spec, &self.catalog);
+        renames::carry_out(&renames, &mut self.catalog);
+        renames::carry_over(&renames, &mut self.records);
+        for rename in renames {
+            let found = self.catalog.roles.get(&rename.to);
+            let has_password = found.is_some_and(|role| role.has_password == Some(true));
+            self.in_sync.entry(rename.to).or_insert(has_password);
+        }
     }
 
     fn look_at_server(&mut self, file: &Path) -> Result<(), CaseError> {

@@ -303,6 +303,7 @@ fn record(role: &Role) -> Record {
         secret_version: None,
         row_version: None,
         applied: None,
+        leaving_since: None,
     }
 }
 
