@@ -85,8 +85,10 @@ pub struct Resolved {
     /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
     /// under the same name, or protected since.
     pub released: BTreeSet<String>,
-    /// Users that are left as they are this time, since something that they need is missing.
+    /// Roles that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
+    /// Of these, the ones that are no longer declared and stay all the same; and why.
+    pub kept: BTreeMap<String, String>,
     /// The settings of roles that are declared to have these and no others, be it none.
     pub settings: BTreeMap<String, Vec<Setting>>,
     /// What the operator should know.
@@ -108,9 +110,20 @@ fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
 /// Completes the spec. `in_sync` tells for each existing role with a credential whether the server
 /// holds that password. The catalog's standings are those that `Catalog::assign_standing` gave.
 pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
+    resolve_without(&BTreeSet::new(), spec, catalog, records, in_sync)
+}
+
+/// The same, with roles that are left as they are whatever is declared. What to say of them is up to the caller.
+pub fn resolve_without(
+    left_out: &BTreeSet<String>,
+    spec: &Spec,
+    catalog: &Catalog,
+    records: &Records,
+    in_sync: &BTreeMap<String, bool>,
+) -> Resolved {
     let mut resolved = Resolved::default();
     unsupported(spec, &mut resolved);
-    resolved.skipped = skipped::skipped(spec, catalog, &mut resolved.findings);
+    resolved.skipped = skipped::skipped(left_out, spec, catalog, &mut resolved.findings);
     for declared in spec.roles.values() {
         let name = &declared.name;
         let found = catalog.roles.get(name);
@@ -151,7 +164,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
         resolved.desired.insert(name.clone(), role);
     }
     crowded(&mut resolved);
-    leavers::leave(spec, catalog, records, &mut resolved);
+    leavers::leave(left_out, spec, catalog, records, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
 }

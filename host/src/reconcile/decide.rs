@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::rights::{self, LeftOut};
 use super::{CycleError, Observation, Reconciler, digest, observe};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
 use crate::model::{Finding, Mode, Role, SecretState, Severity, Spec};
@@ -137,20 +138,32 @@ impl Reconciler {
         self.look_into(&mut observation.catalog, &questions).await?;
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
-        let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);
-        terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
+        let mut left_out = LeftOut::default();
+        let (mut resolved, steps, by) = loop {
+            let (records, in_sync) = (&observation.state.records, &observation.in_sync);
+            let mut resolved = resolve::resolve_without(&left_out.roles, &spec, catalog, records, in_sync);
+            let ended = terms.ended.iter().filter(|(member, _)| !left_out.wholly.contains(member)).cloned();
+            terms::enforce(&ended.collect::<Vec<_>>(), &spec, catalog, &mut resolved);
+            let blocked = resolved.blocked
+                || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
+            if blocked {
+                explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
+                findings.extend(resolved.findings.iter().cloned());
+                let findings = locate(&observation, findings);
+                let plan = Arc::new(Plan::default());
+                let (by, verdict) = (String::new(), Verdict::Blocked);
+                return Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false });
+            }
+            let (steps, by) =
+                tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
+            // Who needs somebody that is left out may have to be left out too: so the plan is made anew.
+            if !left_out.grows(&steps, catalog, &resolved) {
+                break (resolved, steps, by);
+            }
+        };
+        left_out.tell(&spec, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
-        let blocked = resolved.blocked
-            || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
-        if blocked {
-            let findings = locate(&observation, findings);
-            let plan = Arc::new(Plan::default());
-            let (by, verdict) = (String::new(), Verdict::Blocked);
-            return Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false });
-        }
-
-        let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let mut declared = (0, 0);
         for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
             *(if role.is_user() { &mut declared.0 } else { &mut declared.1 }) += 1;
@@ -160,6 +173,7 @@ impl Reconciler {
         let text = &observation.parsed.locations.document().text;
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
         let plan = Arc::new(Plan { digest, steps, removals });
+        findings.extend(rights::unfinished(&plan, catalog));
         self.metrics.plan(plan.steps.len());
         // An annotation stays where it is when its plan has run: it must not stand in the way of others.
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);

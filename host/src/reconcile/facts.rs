@@ -97,10 +97,7 @@ fn kind(error: &CycleError) -> FailureKind {
             FailureKind::DatabaseUnavailable
         }
         CycleError::Chain(_) | CycleError::Policy(_) => FailureKind::PolicyFailed,
-        CycleError::Password { .. }
-        | CycleError::NoCreateRole { .. }
-        | CycleError::Superseded { .. }
-        | CycleError::Restless { .. } => FailureKind::Other,
+        CycleError::Password { .. } | CycleError::Superseded { .. } | CycleError::Restless { .. } => FailureKind::Other,
     }
 }
 
@@ -228,6 +225,12 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
             (None, Some(why)) => users.insert(name.clone(), UserState::Removing(why.to_owned())),
             (None, None) => None,
         };
+    }
+    for (name, why) in &planned.resolved.kept {
+        let record = planned.observation.state.records.get(name);
+        if record.is_some_and(|record| record.kind == Kind::User) {
+            users.insert(name.clone(), UserState::Removing(printable::line(why).into_owned()));
+        }
     }
     users
 }

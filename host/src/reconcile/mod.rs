@@ -23,6 +23,7 @@ mod policies;
 mod records;
 mod removals;
 mod report;
+mod rights;
 mod strength;
 mod term;
 

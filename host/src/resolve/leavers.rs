@@ -7,7 +7,13 @@ use crate::catalog::Catalog;
 use crate::model::{Finding, Role, Severity, Spec};
 
 /// What becomes of recorded roles that are no longer declared.
-pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
+pub(super) fn leave(
+    left_out: &BTreeSet<String>,
+    spec: &Spec,
+    catalog: &Catalog,
+    records: &Records,
+    resolved: &mut Resolved,
+) {
     let mut going = BTreeSet::new();
     for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
         let warn = |message: String| {
@@ -24,6 +30,9 @@ pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved:
             resolved.released.insert(name.clone());
             let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
             resolved.findings.push(warn(message));
+        } else if left_out.contains(name) {
+            resolved.skipped.insert(name.clone());
+            resolved.desired.extend(catalog.roles.get(name).map(|found| (name.clone(), found.clone())));
         } else {
             going.insert(name.clone());
         }

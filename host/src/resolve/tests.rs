@@ -156,3 +156,28 @@ fn an_owner_needs_no_grant_on_its_database() {
     let resolved = resolve_all(&spec(&[declared]), catalog, &Records::new());
     assert!(resolved.desired["alice"].grants.is_empty());
 }
+
+#[test]
+fn who_is_left_out_stays_as_it_is_and_so_does_the_group_that_it_is_a_member_of() {
+    let member = |name: &str| Role { memberships: vec![Membership::plain("crew")], ..user(name) };
+    let found = [Role::new("crew", Mode::Present, Attributes::GROUP), member("alice"), member("bob")];
+    let records = Records::from([
+        ("crew".into(), record(100, Kind::Group)),
+        ("alice".into(), record(101, Kind::User)),
+        ("bob".into(), record(102, Kind::User)),
+    ]);
+    let mut catalog = catalog(&found);
+    catalog.assign_standing(&BTreeSet::new(), &managed(&records, &catalog));
+    let resolve = |left_out: &[&str]| {
+        let left_out = left_out.iter().map(|name| (*name).to_owned()).collect();
+        // Bob is declared to be in no group, Alice not at all.
+        resolve_without(&left_out, &spec(&[user("bob")]), &catalog, &records, &BTreeMap::new())
+    };
+    assert_eq!(resolve(&[]).removable, BTreeSet::from(["alice".to_owned(), "crew".to_owned()]));
+    for name in ["alice", "bob"] {
+        let resolved = resolve(&[name]);
+        assert_eq!(resolved.desired[name], catalog.roles[name]);
+        assert!(resolved.skipped.contains(name) && !resolved.in_scope.contains(name));
+        assert!(!resolved.removable.contains(name) && !resolved.removable.contains("crew"));
+    }
+}
