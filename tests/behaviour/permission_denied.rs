@@ -136,7 +136,8 @@ fn a_grant_that_the_server_only_warns_about_is_no_success() {
     // warns, and succeeds.
     let cluster = cluster_with_controller("CREATEROLE");
     cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
-    cluster.sql("CREATE DATABASE private; CREATE ROLE one; CREATE ROLE two; GRANT one, two TO controller");
+    cluster.sql("CREATE DATABASE private");
+    cluster.sql("CREATE ROLE one; CREATE ROLE two; GRANT one, two TO controller");
     cluster.sql("GRANT CONNECT ON DATABASE private TO one WITH GRANT OPTION");
     cluster.sql("GRANT CREATE ON DATABASE private TO two WITH GRANT OPTION");
     let manifests = Manifests::new();

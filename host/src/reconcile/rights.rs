@@ -10,6 +10,9 @@ use crate::present;
 use crate::resolve::Resolved;
 use crate::rights::{self, Reason, Reasons};
 
+/// The code of what is said of a role that is left out for want of a right.
+pub(super) const MISSING_RIGHT: &str = "missing-right";
+
 /// Roles that are left as they are for want of a right; and those among them of which not even a membership that has
 /// ended can be taken.
 #[derive(Debug, Default)]
@@ -38,16 +41,16 @@ impl LeftOut {
     /// What to say of them, the ones that are no longer declared included.
     pub(super) fn tell(&self, spec: &Spec, resolved: &mut Resolved) {
         for (role, reasons) in &self.reasons {
-            let because = sentence(reasons);
+            let (because, help) = (sentence(reasons), help(reasons));
             let (path, message) = match spec.roles.get(role) {
                 Some(declared) => (declared.path.as_str(), format!("{role:?} is left as it is: {because}")),
                 None => {
-                    resolved.kept.insert(role.clone(), because.clone());
+                    resolved.kept.insert(role.clone(), format!("{because} ({help})"));
                     ("", format!("{role:?} is no longer declared, and stays as it is: {because}"))
                 }
             };
-            let finding = Finding::new(Severity::Error, "missing-right", path, message);
-            resolved.findings.push(finding.help(help(reasons)));
+            let finding = Finding::new(Severity::Error, MISSING_RIGHT, path, message);
+            resolved.findings.push(finding.help(help));
         }
     }
 }
