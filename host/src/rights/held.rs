@@ -1,11 +1,11 @@
-//! What the controller is and holds: at most, with everything that the plan itself could add to it. PostgreSQL asks in
+//! What the controller is and holds, with what the plan itself could add to it. PostgreSQL asks in
 //! three ways (`roles_is_member_of` in its `acl.c`): by all memberships, by those that are inherited, by those that
 //! allow SET ROLE.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, reach};
-use crate::model::{Attributes, Membership, Object, Privileges, Role};
+use crate::model::{Attributes, Grant, Membership, Object, Privileges, Role};
 use crate::plan::{Change, Step};
 
 /// Roles that providers make on servers whose rules for attributes, parameters and predefined roles they have changed:
@@ -36,19 +36,46 @@ pub(super) struct Held<'a> {
     becomes: Option<BTreeSet<&'a str>>,
     /// What it, or any role that it is a member of, has ADMIN on.
     admin_of: BTreeSet<&'a str>,
-    /// Privileges on databases that the plan grants with the right to pass them on.
-    to_come: Vec<(&'a str, &'a str, Privileges)>,
+    /// What the plan grants with the right to pass it on, and to whom.
+    options: Vec<(&'a str, &'a Grant)>,
+}
+
+/// What a step of a plan may add to somebody's rights.
+#[derive(Clone, Copy)]
+pub(super) enum Gain<'a> {
+    /// A membership of this role.
+    Membership(&'a str, &'a Membership),
+    /// A privilege on a database with the right to pass it on, for this role.
+    Option(&'a str, &'a Grant),
+}
+
+/// Everything that the steps may add, be it possible or not.
+pub(super) fn gains(steps: &[Step]) -> Vec<Gain<'_>> {
+    let mut gains = Vec::new();
+    for step in steps {
+        match &step.change {
+            Change::CreateRole(role) => {
+                gains.extend(role.memberships.iter().map(|edge| Gain::Membership(&role.name, edge)));
+            }
+            Change::GrantRole { member, membership } => gains.push(Gain::Membership(member, membership)),
+            Change::GrantPrivilege { role: Some(role), grant } if !grant.grantable.is_empty() => {
+                gains.push(Gain::Option(role, grant));
+            }
+            _ => {}
+        }
+    }
+    gains
 }
 
 impl<'a> Held<'a> {
-    /// `None`: it may do everything, or nobody knows what.
-    pub(super) fn new(catalog: &'a Catalog, steps: &'a [Step]) -> Option<Held<'a>> {
+    /// With what these steps make, and with these gains. `None`: it may do everything, or nobody knows what.
+    pub(super) fn new(catalog: &'a Catalog, steps: &'a [Step], gained: &[Gain<'a>]) -> Option<Held<'a>> {
         let server = &catalog.server;
         let own = catalog.roles.get(&server.current_user)?;
         if server.superuser || own.attributes.contains(Attributes::SUPERUSER) {
             return None;
         }
-        let edges = Edges::new(catalog, steps);
+        let edges = Edges::new(catalog, steps, gained);
         let all = |name| edges.of(name, |_| true);
         let inherited = |name| edges.of(name, |edge| edge.inherit);
         let set = |name| edges.of(name, |edge| edge.set);
@@ -58,12 +85,9 @@ impl<'a> Held<'a> {
             .filter(|session| !session.attributes.contains(Attributes::SUPERUSER))
             .map(|session| with_database_owner(reach(&session.name, set), catalog));
         let admin_of = member_of.iter().flat_map(|name| edges.of(name, |edge| edge.admin)).collect();
-        let to_come = steps.iter().filter_map(|step| match &step.change {
-            Change::GrantPrivilege { role: Some(role), grant } => match &grant.on {
-                Object::Database(database) => Some((role.as_str(), database.as_str(), grant.grantable)),
-                _ => None,
-            },
-            _ => None,
+        let options = gained.iter().filter_map(|gain| match gain {
+            Gain::Option(role, grant) => Some((*role, *grant)),
+            Gain::Membership(..) => None,
         });
         Some(Held {
             catalog,
@@ -73,7 +97,7 @@ impl<'a> Held<'a> {
             member_of,
             becomes,
             admin_of,
-            to_come: to_come.collect(),
+            options: options.collect(),
         })
     }
 
@@ -113,10 +137,10 @@ impl<'a> Held<'a> {
             return privileges;
         }
         let roles = self.acts_as.iter().filter_map(|name| self.catalog.roles.get(*name));
-        let grants = roles.flat_map(|role| &role.grants);
-        let grants = grants.filter(|grant| matches!(&grant.on, Object::Database(name) if name == database));
-        let to_come = self.to_come.iter().filter(|(role, on, _)| self.acts_as(role) && *on == database);
-        let options = grants.map(|grant| grant.grantable).chain(to_come.map(|(_, _, grantable)| *grantable));
+        let found = roles.flat_map(|role| &role.grants);
+        let gained = self.options.iter().filter(|(role, _)| self.acts_as(role)).map(|(_, grant)| *grant);
+        let here = |grant: &&Grant| matches!(&grant.on, Object::Database(name) if name == database);
+        let options = found.chain(gained).filter(here).map(|grant| grant.grantable);
         options.fold(Privileges::empty(), |all, some| all | some) & privileges
     }
 
@@ -154,24 +178,21 @@ struct Edge<'a> {
 }
 
 impl<'a> Edges<'a> {
-    fn new(catalog: &'a Catalog, steps: &'a [Step]) -> Edges<'a> {
+    fn new(catalog: &'a Catalog, steps: &'a [Step], gained: &[Gain<'a>]) -> Edges<'a> {
         let mut added: BTreeMap<&str, Vec<Edge<'_>>> = BTreeMap::new();
-        let anyhow = |edge: &'a Membership| Edge { role: &edge.role, admin: edge.admin, inherit: true, set: true };
-        for step in steps {
-            match &step.change {
-                Change::CreateRole(role) => {
-                    added.entry(&role.name).or_default().extend(role.memberships.iter().map(anyhow));
-                    // Since 16 who creates a role is its admin, and more with `createrole_self_grant`.
-                    if catalog.server.has_membership_options() {
-                        let edge = Edge { role: &role.name, admin: true, inherit: true, set: true };
-                        added.entry(&catalog.server.current_user).or_default().push(edge);
-                    }
-                }
-                Change::GrantRole { member, membership } => {
-                    added.entry(member).or_default().push(anyhow(membership));
-                }
-                _ => {}
+        for gain in gained {
+            if let Gain::Membership(member, edge) = gain {
+                let edge = Edge { role: &edge.role, admin: edge.admin, inherit: true, set: true };
+                added.entry(member).or_default().push(edge);
             }
+        }
+        // Since 16 who creates a role is its admin, and more with `createrole_self_grant`.
+        if catalog.server.has_membership_options() {
+            let created = steps.iter().filter_map(|step| match &step.change {
+                Change::CreateRole(role) => Some(Edge { role: &role.name, admin: true, inherit: true, set: true }),
+                _ => None,
+            });
+            added.entry(&catalog.server.current_user).or_default().extend(created);
         }
         Edges { roles: &catalog.roles, added }
     }

@@ -41,7 +41,7 @@ pub type Reasons = BTreeMap<String, Vec<Reason>>;
 /// The steps that the controller has no right to, by role. `desired` tells what is to become of each.
 pub fn denied(steps: &[Step], catalog: &Catalog, desired: &BTreeMap<String, Role>) -> Reasons {
     let mut denied = Reasons::new();
-    let Some(held) = Held::new(catalog, steps) else { return denied };
+    let Some(held) = most(catalog, steps) else { return denied };
     for step in steps {
         let reasons = rules::of(&step.change, &held, desired);
         if let Some(role) = step.change.role().filter(|_| !reasons.is_empty()) {
@@ -53,13 +53,29 @@ pub fn denied(steps: &[Step], catalog: &Catalog, desired: &BTreeMap<String, Role
 
 /// The removals that will end half-way: the role is kept from logging in, and stays.
 pub fn unfinished(removals: &BTreeMap<String, Removal>, steps: &[Step], catalog: &Catalog) -> Reasons {
-    let Some(held) = Held::new(catalog, steps) else { return Reasons::new() };
+    let Some(held) = most(catalog, steps) else { return Reasons::new() };
     let going = steps.iter().filter_map(|step| match &step.change {
         Change::DropRole { name, .. } => Some((name, removals.get(name)?)),
         _ => None,
     });
     let reasons = going.map(|(name, removal)| (name.clone(), rules::of_removal(name, removal, &held)));
     reasons.filter(|(_, reasons)| !reasons.is_empty()).collect()
+}
+
+/// The most that the controller can have while the plan runs: what it has now, and then whatever steps give that can be
+/// done with it, in whatever order.
+fn most<'a>(catalog: &'a Catalog, steps: &'a [Step]) -> Option<Held<'a>> {
+    let mut held = Held::new(catalog, steps, &[])?;
+    let gains = held::gains(steps);
+    let mut count = 0;
+    loop {
+        let gained: Vec<_> = gains.iter().filter(|gain| rules::is_open(gain, &held)).copied().collect();
+        if gained.len() == count {
+            return Some(held);
+        }
+        count = gained.len();
+        held = Held::new(catalog, steps, &gained)?;
+    }
 }
 
 /// Each statement once, in their order.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::held::Held;
+use super::held::{Gain, Held};
 use super::{Reason, mend};
 use crate::catalog::is_predefined;
 use crate::model::{Attributes, Grant, Membership, Object, Privileges, Role, Setting};
@@ -40,6 +40,14 @@ pub(super) fn of(change: &Change, held: &Held<'_>, desired: &BTreeMap<String, Ro
         | Change::CreateDatabase(_)
         | Change::AlterDatabase(_)
         | Change::RunScript(_) => Vec::new(),
+    }
+}
+
+/// Whether a step can be done, or nobody knows, that would add to somebody's rights.
+pub(super) fn is_open(gain: &Gain<'_>, held: &Held<'_>) -> bool {
+    match gain {
+        Gain::Membership(_, edge) => membership_of(&edge.role, held, Vec::new).is_none(),
+        Gain::Option(_, grant) => grant_privilege(grant, held).is_empty(),
     }
 }
 

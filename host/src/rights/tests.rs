@@ -169,6 +169,33 @@ fn what_is_made_by_the_plan_is_ones_own() {
 }
 
 #[test]
+fn a_plan_gives_the_controller_what_it_can_give_and_nothing_by_lifting_itself() {
+    let mut admin = Role::new("new", Mode::Authoritative, Attributes::GROUP);
+    admin.memberships = vec![Membership { admin: true, ..Membership::plain("group") }];
+    let admin = || Change::CreateRole(admin.clone());
+    // Who makes a role is a member of it, and so the admin of what that one is the admin of; if it can be made so.
+    let mut catalog = server(NEW, CREATEROLE);
+    let mend = "GRANT \"group\" TO me WITH ADMIN TRUE, INHERIT FALSE, SET FALSE".to_owned();
+    assert_eq!(mended(&catalog, &[admin(), grant_role("group")]), Some(vec![mend]));
+    // One step opens the way for another, wherever it stands.
+    add(&mut catalog, "team", Attributes::GROUP, &[]);
+    join(&mut catalog, "me", admin_of("app"));
+    join(&mut catalog, "me", member_of("team"));
+    assert!(mended(&catalog, &[grant(Privileges::CONNECT)]).is_some());
+    let joins = Change::GrantRole { member: "team".into(), membership: Membership::plain("app") };
+    assert_eq!(mended(&catalog, &[grant(Privileges::CONNECT), joins]), None);
+    // A grant option does not give itself.
+    let option = Grant { grantable: Privileges::CONNECT, ..on_shop(Privileges::CONNECT) };
+    let option = |role: &str| Change::GrantPrivilege { role: Some(role.into()), grant: option.clone() };
+    let mut catalog = server(OLD, CREATEROLE);
+    join(&mut catalog, "me", member_of("group"));
+    assert!(mended(&catalog, &[option("group"), grant(Privileges::CONNECT)]).is_some());
+    let by_owner = Grant { grantable: Privileges::CONNECT, ..on_shop(Privileges::CONNECT) };
+    catalog.roles.get_mut("group").unwrap().grants.push(by_owner);
+    assert_eq!(mended(&catalog, &[option("alice"), grant(Privileges::CONNECT)]), None);
+}
+
+#[test]
 fn attributes_are_given_by_superusers_and_since_16_by_those_who_have_them() {
     let [superuser, replication, bypassrls, createdb] =
         [Attributes::SUPERUSER, Attributes::REPLICATION, Attributes::BYPASSRLS, Attributes::CREATEDB];
