@@ -41,9 +41,12 @@ impl LeftOut {
     /// What to say of them, the ones that are no longer declared included.
     pub(super) fn tell(&self, spec: &Spec, resolved: &mut Resolved) {
         for (role, reasons) in &self.reasons {
-            let (because, help) = (sentence(reasons), help(reasons));
+            let (because, mut help) = (sentence(reasons), help(reasons));
             let (path, message) = match spec.roles.get(role) {
-                Some(declared) => (declared.path.as_str(), format!("{role:?} is left as it is: {because}")),
+                Some(declared) => {
+                    help.push_str("; or take it out of users.yaml");
+                    (declared.path.as_str(), format!("{role:?} is left as it is: {because}"))
+                }
                 None => {
                     resolved.kept.insert(role.clone(), format!("{because} ({help})"));
                     ("", format!("{role:?} is no longer declared, and stays as it is: {because}"))
@@ -71,5 +74,5 @@ fn sentence(reasons: &[Reason]) -> String {
 
 fn help(reasons: &[Reason]) -> String {
     let statements: Vec<String> = rights::mends(reasons).into_iter().map(present::sql::visible).collect();
-    format!("as a superuser, run: {}; or take it out of users.yaml", statements.join("; "))
+    format!("as a superuser, run: {}", statements.join("; "))
 }
