@@ -24,7 +24,7 @@ pub(super) fn of(change: &Change, held: &Held<'_>, desired: &BTreeMap<String, Ro
         Change::DropRole { name, .. } => touch(name, Touch::Options, held, desired),
         Change::SetSetting { role, setting } | Change::ResetSetting { role, setting } => {
             let mut reasons = touch(role, Touch::Settings, held, desired);
-            reasons.extend(set(setting, held));
+            reasons.extend(set(role, setting, change, held));
             reasons
         }
         Change::GrantRole { membership, .. } => {
@@ -159,7 +159,7 @@ fn touch(name: &str, how: Touch, held: &Held<'_>, desired: &BTreeMap<String, Rol
         && !held.is_since_16()
         && !held.is_provided
     {
-        let why = format!("it has REPLICATION, and before PostgreSQL 16 only a superuser may change such a role");
+        let why = "it has REPLICATION, and before PostgreSQL 16 only a superuser may change such a role".to_owned();
         out_of_reach(Attributes::REPLICATION, why);
     }
     if !held.has(Attributes::CREATEROLE) {
@@ -273,11 +273,14 @@ fn defaults(on: &Object, held: &Held<'_>) -> Vec<Reason> {
     vec![Reason { why, mend: mend::privileges_of(held, maker) }]
 }
 
-fn set(setting: &Setting, held: &Held<'_>) -> Option<Reason> {
+fn set(role: &str, setting: &Setting, change: &Change, held: &Held<'_>) -> Option<Reason> {
     let name = parameter::key(&setting.name);
     if held.is_provided || !held.catalog.closed_parameters.contains(&name) {
         return None;
     }
     let why = format!("only a superuser may set this parameter, {name}, or somebody whom one has allowed to");
-    Some(Reason { why, mend: vec![mend::parameter(held, &name)] })
+    // Before 15 nobody can be given that right; for a role that is there, a superuser can do it.
+    let by_hand = held.catalog.server.version < 150_000 && held.role(role).is_some();
+    let mend = if by_hand { mend::by_hand(held, change) } else { vec![mend::parameter(held, &name)] };
+    Some(Reason { why, mend })
 }

@@ -328,10 +328,12 @@ fn privileges_on_a_database_are_revoked_in_the_name_of_who_granted_them() {
 
 #[test]
 fn a_parameter_of_superusers_is_set_by_them_or_by_who_was_allowed_to() {
-    for (version, mend) in [(140_000, "ALTER ROLE me SUPERUSER"), (OLD, "GRANT SET ON PARAMETER log_statement TO me")] {
+    for (version, mend) in
+        [(140_000, "ALTER ROLE alice SET log_statement TO 'on'"), (OLD, "GRANT SET ON PARAMETER log_statement TO me")]
+    {
         let mut catalog = server(version, CREATEROLE);
         catalog.closed_parameters.insert("log_statement".into());
-        assert_mend(&catalog, setting("Log_Statement"), &[mend]);
+        assert_mend(&catalog, setting("log_statement"), &[mend]);
         assert_mend(&catalog, setting("work_mem"), &[]);
         assert_mend(&catalog, setting("app.tenant"), &[]);
     }
