@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Data flows one way. The core (`model`, `parameter`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
-//! `guard`, `import`, `access`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
+//! `guard`, `rights`, `import`, `access`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
 pub mod access;
@@ -29,6 +29,7 @@ pub mod reconcile;
 pub mod registry;
 pub mod report;
 pub mod resolve;
+pub mod rights;
 pub mod secret;
 pub mod serve;
 pub mod shutdown;

@@ -103,10 +103,12 @@ pub struct Resolved {
     pub leaving: BTreeMap<String, Leaving>,
     /// Users that must not log in for now, those that leave among them.
     pub disabled: BTreeSet<String>,
-    /// Users that are left as they are this time, since something that they need is missing.
-    pub skipped: BTreeSet<String>,
     /// The renames that come before everything else. The host's own, and not the planner's.
     pub renames: Vec<renames::Rename>,
+    /// Roles that are left as they are this time, since something that they need is missing.
+    pub skipped: BTreeSet<String>,
+    /// Of these, the ones that are no longer declared and stay all the same; and why.
+    pub kept: BTreeMap<String, String>,
     /// The settings of roles that are declared to have these and no others, be it none.
     pub settings: BTreeMap<String, Vec<Setting>>,
     /// What the operator should know.
@@ -148,20 +150,22 @@ fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
 /// Completes the spec. `in_sync` tells for each existing role with a credential whether the server
 /// holds that password. The catalog's standings are those that `Catalog::assign_standing` gave.
 pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
-    resolve_with_grace(spec, catalog, records, in_sync, Grace::default())
+    resolve_with(&BTreeSet::new(), Grace::default(), spec, catalog, records, in_sync)
 }
 
-/// The same, where users that have gone from the spec are disabled for a while before they are dropped.
-pub fn resolve_with_grace(
+/// The same, where users that have gone from the spec are disabled for a while before they are dropped, and with roles
+/// that are left as they are whatever is declared. What to say of the latter is up to the caller.
+pub fn resolve_with(
+    left_out: &BTreeSet<String>,
+    grace: Grace,
     spec: &Spec,
     catalog: &Catalog,
     records: &Records,
     in_sync: &BTreeMap<String, bool>,
-    grace: Grace,
 ) -> Resolved {
     let mut resolved = Resolved::default();
     unsupported(spec, &mut resolved);
-    resolved.skipped = skipped::skipped(spec, catalog, &mut resolved.findings);
+    resolved.skipped = skipped::skipped(left_out, spec, catalog, &mut resolved.findings);
     let kept = renames::stuck(spec, catalog, records, &mut resolved);
     for declared in spec.roles.values() {
         let name = &declared.name;
@@ -208,7 +212,7 @@ pub fn resolve_with_grace(
     resolved.databases = databases::desired(spec, catalog, will_be, &mut findings);
     resolved.findings.extend(findings);
     crowded(&mut resolved);
-    leavers::leave(spec, catalog, records, &kept, grace, &mut resolved);
+    leavers::leave(left_out, spec, catalog, records, &kept, grace, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
 }

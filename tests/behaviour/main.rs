@@ -30,6 +30,7 @@ mod kubernetes_source;
 mod kubernetes_status;
 mod languages;
 mod laws;
+mod least_rights;
 mod ledger;
 mod lifecycle;
 mod lock_table;

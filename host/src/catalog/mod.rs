@@ -38,6 +38,8 @@ pub struct Catalog {
     pub shared: Objects,
     /// Databases that could not be looked into, and why.
     pub closed: BTreeMap<String, String>,
+    /// Parameters that the controller may not set, in lower case, as far as it can see them; empty for a superuser.
+    pub closed_parameters: BTreeSet<String>,
     /// Roles that the operator protects, whether they exist or not.
     pub protected: BTreeSet<String>,
     /// What the controller is and may.
@@ -57,12 +59,12 @@ pub struct Server {
     pub identity: String,
     /// The controller's own role.
     pub current_user: String,
+    /// The role that the controller logged in as: the same, but for one that has a setting `role`.
+    pub session_user: String,
     /// The role with OID 10, made by initdb.
     pub bootstrap_superuser: String,
     /// Whether the controller is a superuser.
     pub superuser: bool,
-    /// Whether the controller may create roles.
-    pub createrole: bool,
     /// Whether `pg_authid`, and so the stored verifiers, can be read.
     pub reads_verifiers: bool,
 }
@@ -152,18 +154,11 @@ impl Catalog {
         if server.superuser {
             return true;
         }
-        let mut seen: BTreeSet<&str> = BTreeSet::new();
-        let mut next: Vec<&str> = vec![&server.current_user];
-        while let Some(name) = next.pop() {
-            if name == role {
-                return true;
-            }
+        let inherited = |name: &str| {
             let edges = self.roles.get(name).into_iter().flat_map(|role| &role.memberships);
-            next.extend(
-                edges.filter(|edge| edge.inherit).map(|edge| edge.role.as_str()).filter(|role| seen.insert(role)),
-            );
-        }
-        false
+            edges.filter(|edge| edge.inherit).map(|edge| edge.role.as_str()).collect::<Vec<_>>()
+        };
+        reach(&server.current_user, inherited).contains(role)
     }
 
     /// Whether the role is protected; a name that the server does not know is judged by its form.
@@ -173,6 +168,16 @@ impl Catalog {
             None => is_predefined(name) || self.protected.contains(name),
         }
     }
+}
+
+/// All that `next` leads to from here, in any number of steps; itself included.
+pub(crate) fn reach<'a>(from: &'a str, next: impl Fn(&'a str) -> Vec<&'a str>) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::from([from]);
+    let mut open = vec![from];
+    while let Some(name) = open.pop() {
+        open.extend(next(name).into_iter().filter(|name| seen.insert(name)));
+    }
+    seen
 }
 
 /// `pg_*` names belong to PostgreSQL: no role may be created, altered or dropped under one.

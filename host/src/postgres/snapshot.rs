@@ -5,7 +5,7 @@
 //! Stored verifiers are read here too, since whoever can read `pg_authid` need not trust the
 //! ledger about passwords. They leave beside the [`Catalog`], never in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use futures_util::TryStreamExt as _;
@@ -90,9 +90,9 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     } else {
         include_str!("queries/memberships_before_16.sql")
     };
-    // All at once on the wire: one round trip instead of eight. Rows are taken apart as they come, for
+    // All at once on the wire: one round trip instead of nine. Rows are taken apart as they come, for
     // a list of them takes several times the memory of what is in them.
-    let (found, memberships, databases, privileges, everybody, settings, on_shared, fingerprint) = try_join!(
+    let (found, memberships, databases, privileges, everybody, settings, on_shared, closed_parameters, fingerprint) = try_join!(
         read_roles(client, roles_sql, server.reads_verifiers),
         rows(client, memberships_sql, &[], Edge::read),
         rows(client, include_str!("queries/databases.sql"), &[], FoundDatabase::read),
@@ -100,6 +100,7 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
         rows(client, include_str!("queries/everybody.sql"), &[], FoundPrivilege::read_everybody),
         rows(client, include_str!("queries/settings.sql"), &[], read_setting),
         shared::read(client, &server),
+        closed_parameters(client, &server),
         fingerprint(client, &server),
     )?;
     let (mut found, verifiers) = found;
@@ -108,7 +109,8 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     let mut foreign_grantors = found.add_database_privileges(privileges);
     let public = found.everybody(everybody, &mut foreign_grantors);
     found.add_settings(settings);
-    let mut catalog = Catalog { server, fingerprint, foreign_grantors, public, ..Catalog::default() };
+    let mut catalog =
+        Catalog { server, fingerprint, foreign_grantors, public, closed_parameters, ..Catalog::default() };
     for database in databases {
         let database = found.database(database);
         catalog.databases.insert(database.name.clone(), database);
@@ -125,6 +127,19 @@ pub async fn read_in_transaction(client: &Client, target: &str) -> Result<Snapsh
     }
     catalog.shared = shared::objects(on_shared, &catalog);
     Ok(Snapshot { catalog, verifiers, in_recovery })
+}
+
+/// Parameters that the controller may not set for a role.
+async fn closed_parameters(client: &Client, server: &Server) -> Result<BTreeSet<String>, Error> {
+    if server.superuser {
+        return Ok(BTreeSet::new());
+    }
+    let sql = if server.version >= 150_000 {
+        include_str!("queries/closed_parameters.sql")
+    } else {
+        include_str!("queries/closed_parameters_before_15.sql")
+    };
+    Ok(rows(client, sql, &[], |row| row.try_get(0)).await?.into_iter().collect())
 }
 
 /// Runs a query and takes each row apart as it arrives.
@@ -157,9 +172,9 @@ pub async fn server(client: &Client, target: &str) -> Result<(Server, bool), Err
         target: target.to_owned(),
         identity: format!("{}/{database}", system.as_deref().unwrap_or(target)),
         current_user: row.try_get("current_user")?,
+        session_user: row.try_get("session_user")?,
         bootstrap_superuser: row.try_get::<_, Option<String>>("bootstrap_superuser")?.unwrap_or_default(),
         superuser: row.try_get("superuser")?,
-        createrole: row.try_get("createrole")?,
         reads_verifiers: row.try_get("reads_verifiers")?,
     };
     Ok((server, row.try_get("in_recovery")?))

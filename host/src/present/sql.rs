@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use super::View;
 use super::describe::locks_out;
+use crate::model::Severity;
 use crate::plan::{Change, Step};
 use crate::printable::{is_hazard, line};
 use crate::sql::quote::{identifier_for_people, literal};
@@ -19,9 +20,11 @@ pub fn render(view: &View<'_>) -> String {
     let mut text = format!("-- Rolewright's plan for {}\n", line(view.target));
     if view.plan.is_empty() {
         let _ = writeln!(text, "-- {}", view.summary());
+        write_findings(&mut text, view);
         return text;
     }
     let _ = writeln!(text, "-- {}\n-- {}", line(&view.plan.digest), view.summary());
+    write_findings(&mut text, view);
     if let Some(refused) = view.refused {
         // What may not run is not put into anybody's hands either.
         for reason in refused.lines() {
@@ -77,6 +80,16 @@ pub fn render(view: &View<'_>) -> String {
     }
     write_removals(&mut text, view, &removals);
     text
+}
+
+/// What is not in the script, and what would mend that.
+fn write_findings(text: &mut String, view: &View<'_>) {
+    for finding in view.findings.iter().filter(|finding| finding.severity >= Severity::Warning) {
+        let _ = writeln!(text, "-- {} at {}: {}", finding.severity, line(&finding.place()), line(&finding.message));
+        if let Some(help) = &finding.help {
+            let _ = writeln!(text, "--   {}", line(help));
+        }
+    }
 }
 
 /// The statements of some of the steps, with the positions of these in the plan.
@@ -255,7 +268,7 @@ fn connect(database: &str) -> String {
 /// SQL in which hazards inside quotes are escapes that mean the same: `U&"…"` for identifiers and
 /// `E'…'` for literals.
 /// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS-UESCAPE>
-pub(super) fn visible(sql: &str) -> String {
+pub(crate) fn visible(sql: &str) -> String {
     if !sql.contains(is_hazard) {
         return sql.to_owned();
     }

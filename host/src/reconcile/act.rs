@@ -24,7 +24,6 @@ use crate::postgres::removal;
 use crate::postgres::{retry, snapshot};
 use crate::resolve::renames::Rename;
 use crate::resolve::{self, Kind, shared};
-use crate::sql::quote;
 
 /// How an attempt ended.
 pub(super) enum Outcome {
@@ -78,10 +77,6 @@ impl Reconciler {
         let server = &planned.observation.catalog.server;
         if planned.observation.in_recovery {
             return Err(CycleError::Standby { target: server.target.clone() });
-        }
-        if !planned.plan.is_empty() && !server.superuser && !server.createrole {
-            let role = server.current_user.clone();
-            return Err(CycleError::NoCreateRole { quoted: quote::identifier(&role), role });
         }
         Ok(())
     }

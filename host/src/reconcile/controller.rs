@@ -276,9 +276,11 @@ impl Controller {
         for finding in &planned.findings {
             let (place, message) = (finding.place(), printable::line(&finding.message));
             let (code, policy) = (finding.code.as_str(), finding.policy.as_deref());
+            let help = finding.help.as_deref().map(printable::line);
+            let help = help.as_deref();
             match finding.severity {
-                Severity::Error => tracing::error!(code, place, policy, "{message}"),
-                Severity::Warning => tracing::warn!(code, place, policy, "{message}"),
+                Severity::Error => tracing::error!(code, place, policy, help, "{message}"),
+                Severity::Warning => tracing::warn!(code, place, policy, help, "{message}"),
                 Severity::Info => tracing::info!(code, place, policy, "{message}"),
             }
         }

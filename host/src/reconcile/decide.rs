@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::rights::{self, LeftOut};
 use super::{CycleError, Observation, Reconciler, digest, observe};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
 use crate::model::{Finding, Mode, PUBLIC, Role, SecretState, Severity, Spec};
@@ -145,24 +146,35 @@ impl Reconciler {
         let catalog = &observation.catalog;
         let seconds = i64::try_from(self.settings.removal_grace.as_secs()).unwrap_or(i64::MAX);
         let grace = Grace { now: observe::now(), seconds };
-        let (records, in_sync) = (&observation.state.records, &observation.in_sync);
-        let mut resolved = resolve::resolve_with_grace(&spec, catalog, records, in_sync, grace);
+        let mut left_out = LeftOut::default();
+        let (mut resolved, steps, by) = loop {
+            let (records, in_sync) = (&observation.state.records, &observation.in_sync);
+            let mut resolved = resolve::resolve_with(&left_out.roles, grace, &spec, catalog, records, in_sync);
+            resolved.renames.clone_from(&observation.renames);
+            let ended = terms.ended.iter().filter(|(member, _)| !left_out.wholly.contains(member)).cloned();
+            terms::enforce(&ended.collect::<Vec<_>>(), &spec, catalog, &mut resolved);
+            let blocked = resolved.blocked
+                || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
+            if blocked {
+                explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
+                findings.extend(resolved.findings.iter().cloned());
+                let findings = locate(&observation, findings);
+                let plan = Arc::new(Plan::default());
+                let (by, verdict) = (String::new(), Verdict::Blocked);
+                return Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false });
+            }
+            let (steps, by) =
+                tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
+            // Who needs somebody that is left out may have to be left out too: so the plan is made anew.
+            if !left_out.grows(&steps, catalog, &resolved) {
+                break (resolved, steps, by);
+            }
+        };
+        left_out.tell(&spec, &mut resolved);
         let dropped = resolved.leaving.values().map(|leaving| leaving.until).min();
         self.ends_at(terms.next.into_iter().chain(dropped).min());
-        resolved.renames.clone_from(&observation.renames);
-        terms::enforce(&terms.ended, &spec, catalog, &mut resolved);
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
-        let blocked = resolved.blocked
-            || findings.iter().any(|finding| finding.policy.is_some() && finding.severity == Severity::Error);
-        if blocked {
-            let findings = locate(&observation, findings);
-            let plan = Arc::new(Plan::default());
-            let (by, verdict) = (String::new(), Verdict::Blocked);
-            return Ok(Planned { observation, resolved, plan, by, verdict, findings, touches, converged: false });
-        }
-
-        let (steps, by) = tokio::task::block_in_place(|| steps(chain, &context, &observation, &spec, &mut resolved))?;
         let mut declared = (0, 0);
         for role in spec.roles.values().filter(|role| role.mode != Mode::Present && role.name != PUBLIC) {
             let is_user = role.is_user() || spec.disabled.contains(&role.name);
@@ -175,6 +187,7 @@ impl Reconciler {
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
         let disabled = &resolved.disabled | &resolved.removable_users;
         let plan = Arc::new(Plan { digest, steps, removals, disabled });
+        findings.extend(rights::unfinished(&plan, catalog));
         self.metrics.plan(plan.steps.len());
         // An annotation stays where it is when its plan has run: it must not stand in the way of others.
         let annotated = observation.directives.approve.as_deref().filter(|digest| *digest == plan.digest);

@@ -52,17 +52,6 @@ pub enum CycleError {
         /// The server.
         target: String,
     },
-    /// The controller's role may not do what has to be done.
-    #[error(
-        "role {role:?} may not create or change roles: it is no superuser and lacks CREATEROLE. A superuser can give it \
-         that: ALTER ROLE {quoted} CREATEROLE"
-    )]
-    NoCreateRole {
-        /// The controller's role.
-        role: String,
-        /// The same as an identifier.
-        quoted: String,
-    },
     /// Another instance leads.
     #[error("instance {by} has taken over, so nothing was changed; this one becomes a standby")]
     Superseded {

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
+use super::rights::MISSING_RIGHT;
 use super::{Cycle, CycleError, Planned, Reconciler, Report, Verdict};
 use crate::model::Severity;
 use crate::plan::Change;
@@ -97,10 +98,7 @@ fn kind(error: &CycleError) -> FailureKind {
             FailureKind::DatabaseUnavailable
         }
         CycleError::Chain(_) | CycleError::Policy(_) => FailureKind::PolicyFailed,
-        CycleError::Password { .. }
-        | CycleError::NoCreateRole { .. }
-        | CycleError::Superseded { .. }
-        | CycleError::Restless { .. } => FailureKind::Other,
+        CycleError::Password { .. } | CycleError::Superseded { .. } | CycleError::Restless { .. } => FailureKind::Other,
     }
 }
 
@@ -144,7 +142,7 @@ fn ended(report: &Report) -> Ended {
     let (troubles, findings) = errors(planned);
     let users = users(report, &troubles);
     let mut findings: Vec<String> =
-        findings.into_iter().map(|finding| format!("{}: {}", finding.place(), finding.message)).collect();
+        findings.into_iter().map(|finding| format!("{}: {}", finding.place(), told(finding))).collect();
     // Group roles have no state of their own.
     let groups = report.failed.iter().filter(|failed| !users.contains_key(&failed.role));
     findings.extend(groups.map(|failed| failed.error.to_string()));
@@ -183,6 +181,14 @@ fn errors(planned: &Planned) -> (BTreeMap<&str, &Diagnostic>, Vec<&Diagnostic>) 
     (troubles, others)
 }
 
+/// Who lacks a right needs to know which; the other findings say it in themselves.
+fn told(finding: &Diagnostic) -> String {
+    match finding.help.as_ref().filter(|_| finding.code == MISSING_RIGHT) {
+        Some(help) => format!("{} ({help})", finding.message),
+        None => finding.message.clone(),
+    }
+}
+
 fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<String, UserState> {
     let planned = &report.planned;
     let failed: BTreeMap<&str, String> =
@@ -201,7 +207,8 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
         let state = match (failed.get(name.as_str()), troubles.get(name.as_str()), waits) {
             (Some(why), _, _) => UserState::Failed(why.clone()),
             (None, Some(finding), _) => {
-                let message = printable::line(&finding.message);
+                let message = told(finding);
+                let message = printable::line(&message);
                 let known = format!("{name:?} is left as it is: ");
                 let message = message.strip_prefix(&*known).unwrap_or(&message).to_owned();
                 if finding.code.starts_with("secret-") {
@@ -237,6 +244,12 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
             (None, Some(why)) => users.insert(name.clone(), UserState::Removing(why.to_owned())),
             (None, None) => None,
         };
+    }
+    for (name, why) in &planned.resolved.kept {
+        let record = planned.observation.state.records.get(name);
+        if record.is_some_and(|record| record.kind == Kind::User) {
+            users.insert(name.clone(), UserState::Removing(printable::line(why).into_owned()));
+        }
     }
     users
 }

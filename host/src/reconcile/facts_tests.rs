@@ -159,3 +159,14 @@ fn errors_in_the_document_are_told_without_its_lines() {
     let told = message(&CycleError::Spec(errors));
     assert!(told.starts_with("9 errors in users.yaml: ") && told.ends_with("; and 4 more"), "{told}");
 }
+
+#[test]
+fn who_should_go_and_is_kept_is_on_its_way_out_with_the_reason() {
+    let mut planned = planned(pass());
+    planned.plan = std::sync::Arc::default();
+    planned.resolved.kept.insert("gone".into(), "it lacks a right".into());
+    planned.resolved.kept.insert("old_group".into(), "it lacks a right".into());
+    let judged = judged(&Report::applied(planned, Vec::new(), 0));
+    assert_eq!(judged.users["gone"], UserState::Removing("it lacks a right".into()));
+    assert!(!judged.users.contains_key("old_group"), "group roles have no state of their own");
+}

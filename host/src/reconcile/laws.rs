@@ -338,6 +338,30 @@ proptest! {
     }
 
     #[test]
+    fn whoever_is_left_out_stays_as_it_is_and_the_others_have_a_plan(
+        world in world(),
+        left_out in subsequence(NAMES.to_vec(), 0..=NAMES.len()),
+    ) {
+        let World { spec, catalog, records, in_sync } = &world;
+        let left_out: BTreeSet<String> = left_out.into_iter().map(str::to_owned).collect();
+        let resolved = resolve::resolve_with(&left_out, resolve::Grace::default(), spec, catalog, records, in_sync);
+        let plan = plan(&resolved, catalog);
+        let touched: Vec<&str> = plan.steps.iter().filter_map(|step| step.change.role()).collect();
+        prop_assert!(touched.iter().all(|role| !left_out.contains(*role)), "{touched:?} without {left_out:?}");
+        let outcome = owned(replay::replay(&catalog.roles, &plan.steps).unwrap());
+        for name in left_out.iter().filter(|name| spec.roles.contains_key(*name) || records.contains_key(*name)) {
+            // A user that goes takes the memberships in it along, whosesoever.
+            let found = catalog.roles.get(name).cloned().map(|mut role| {
+                role.memberships.retain(|edge| !resolved.removable.contains(&edge.role));
+                role
+            });
+            prop_assert_eq!(outcome.get(name), found.as_ref());
+        }
+        let judged = guard::judge(plan.into(), "standard", &resolved, catalog, &bounds());
+        prop_assert!(matches!(judged, Judgement::Pass(_)), "{judged:#?}");
+    }
+
+    #[test]
     fn in_parts_a_plan_ends_the_same_and_nobody_holds_more_on_the_way_than_before_or_after(
         world in world(),
         room in 0..6_usize,

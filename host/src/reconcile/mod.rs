@@ -27,6 +27,7 @@ mod policies;
 mod records;
 mod removals;
 mod report;
+mod rights;
 mod strength;
 mod term;
 

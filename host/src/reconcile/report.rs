@@ -112,8 +112,8 @@ impl Report {
             };
             entries.insert(name.clone(), entry);
         }
-        // Removals that failed are still there.
-        for name in failed {
+        // Removals that failed, or could not begin, are still there.
+        for name in failed.into_iter().chain(self.planned.resolved.kept.keys().map(String::as_str)) {
             if let Some(entry) = before.get(name) {
                 entries.entry(name.to_owned()).or_insert_with(|| entry.clone());
             }

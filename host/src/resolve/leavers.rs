@@ -45,6 +45,7 @@ pub(crate) fn moment(seconds: i64) -> String {
 
 /// What becomes of recorded roles that are no longer declared, but for those that are kept as they are.
 pub(super) fn leave(
+    left_out: &BTreeSet<String>,
     spec: &Spec,
     catalog: &Catalog,
     records: &Records,
@@ -72,6 +73,9 @@ pub(super) fn leave(
             resolved.released.insert(name.clone());
             let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
             resolved.findings.push(warn(message));
+        } else if left_out.contains(name) {
+            resolved.skipped.insert(name.clone());
+            resolved.desired.extend(catalog.roles.get(name).map(|found| (name.clone(), found.clone())));
         } else if let Some(leaving) = grace.of(record).filter(|_| record.kind == Kind::User) {
             stay_for_now(name, record, leaving, catalog, resolved);
         } else {

@@ -26,7 +26,7 @@ pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
     if spec.renamed_from.is_empty() {
         return Vec::new();
     }
-    let left = skipped::skipped(spec, catalog, &mut Vec::new());
+    let left = skipped::skipped(&BTreeSet::new(), spec, catalog, &mut Vec::new());
     let declared = |name: &String| spec.roles.get(name).is_some_and(|role| role.mode != Mode::Present);
     let is_due = |(to, from): &(&String, &String)| {
         catalog.roles.contains_key(*from)

@@ -7,9 +7,16 @@ use crate::model::{
     Attributes, Finding, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
 };
 
-/// Users that cannot be made as declared, and those that would be members of one of them.
-pub(super) fn skipped(spec: &Spec, catalog: &Catalog, findings: &mut Vec<Finding>) -> BTreeSet<String> {
-    let mut skipped = BTreeSet::new();
+/// Roles that are left out by somebody else's decision, users that cannot be made as declared, and those that would be
+/// members of one of them.
+pub(super) fn skipped(
+    left_out: &BTreeSet<String>,
+    spec: &Spec,
+    catalog: &Catalog,
+    findings: &mut Vec<Finding>,
+) -> BTreeSet<String> {
+    let mut skipped: BTreeSet<String> =
+        left_out.iter().filter(|name| spec.roles.contains_key(*name)).cloned().collect();
     for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
         let before = findings.len();
         if let Some(credential) = &role.credential

@@ -169,7 +169,7 @@ fn a_user_who_goes_stays_until_her_grace_is_over_and_so_do_her_groups() {
         let mut catalog = catalog(&[applied.clone(), team]);
         catalog.assign_standing(&BTreeSet::new(), &managed(&records, &catalog));
         let grace = Grace { now: 20 * DAY, seconds: 14 * DAY };
-        resolve_with_grace(&spec(&[]), &catalog, &records, &BTreeMap::new(), grace)
+        resolve_with(&BTreeSet::new(), grace, &spec(&[]), &catalog, &records, &BTreeMap::new())
     };
     let (now, before, after) = (left(None), left(Some(7 * DAY)), left(Some(6 * DAY)));
     assert_eq!(now.leaving["alice"], Leaving { since: 20 * DAY, until: 34 * DAY });
@@ -210,4 +210,29 @@ fn a_disabled_user_is_kept_out_although_it_is_left_as_it_is_otherwise() {
     assert!(resolved.in_scope.contains("alice") && resolved.skipped.contains("alice"));
     // Nobody is there to be kept out.
     assert!(!resolve_all(&declared, catalog(&[]), &Records::new()).desired.contains_key("alice"));
+}
+
+#[test]
+fn who_is_left_out_stays_as_it_is_and_so_does_the_group_that_it_is_a_member_of() {
+    let member = |name: &str| Role { memberships: vec![Membership::plain("crew")], ..user(name) };
+    let found = [Role::new("crew", Mode::Present, Attributes::GROUP), member("alice"), member("bob")];
+    let records = Records::from([
+        ("crew".into(), record(100, Kind::Group)),
+        ("alice".into(), record(101, Kind::User)),
+        ("bob".into(), record(102, Kind::User)),
+    ]);
+    let mut catalog = catalog(&found);
+    catalog.assign_standing(&BTreeSet::new(), &managed(&records, &catalog));
+    let resolve = |left_out: &[&str]| {
+        let left_out = left_out.iter().map(|name| (*name).to_owned()).collect();
+        // Bob is declared to be in no group, Alice not at all.
+        resolve_with(&left_out, Grace::default(), &spec(&[user("bob")]), &catalog, &records, &BTreeMap::new())
+    };
+    assert_eq!(resolve(&[]).removable, BTreeSet::from(["alice".to_owned(), "crew".to_owned()]));
+    for name in ["alice", "bob"] {
+        let resolved = resolve(&[name]);
+        assert_eq!(resolved.desired[name], catalog.roles[name]);
+        assert!(resolved.skipped.contains(name) && !resolved.in_scope.contains(name));
+        assert!(!resolved.removable.contains(name) && !resolved.removable.contains("crew"));
+    }
 }

@@ -204,9 +204,9 @@ fn bare(context: &Context) -> Catalog {
         target: context.target.clone(),
         identity: context.target.clone(),
         current_user: OWNER.to_owned(),
+        session_user: OWNER.to_owned(),
         bootstrap_superuser: OWNER.to_owned(),
         superuser: true,
-        createrole: true,
         reads_verifiers: true,
     };
     let mut catalog = Catalog { server, ..Catalog::default() };

@@ -1,9 +1,9 @@
 -- What the server is, and what the controller's own role may do there.
 SELECT current_setting('server_version_num')::int4 AS version,
        current_user::text AS current_user,
+       session_user::text AS session_user,
        (SELECT rolname::text FROM pg_roles WHERE oid = 10) AS bootstrap_superuser,
        own.rolsuper AS superuser,
-       own.rolcreaterole AS createrole,
        has_table_privilege('pg_authid', 'SELECT') AS reads_verifiers,
        -- Tells this cluster from any other, also behind the same host name.
        CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')

@@ -1,0 +1,4 @@
+-- The same before version 15, where nobody can be granted SET on a parameter.
+SELECT lower(name)
+  FROM pg_settings
+ WHERE context = 'superuser'

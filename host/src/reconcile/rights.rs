@@ -1,0 +1,78 @@
+//! What the controller has no right to, before anything is tried: the roles in question are left as they are, and who
+//! can help is told how.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::Catalog;
+use crate::model::{Finding, Severity, Spec};
+use crate::plan::{Plan, Step};
+use crate::present;
+use crate::resolve::Resolved;
+use crate::rights::{self, Reason, Reasons};
+
+/// The code of what is said of a role that is left out for want of a right.
+pub(super) const MISSING_RIGHT: &str = "missing-right";
+
+/// Roles that are left as they are for want of a right; and those among them of which not even a membership that has
+/// ended can be taken.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    reasons: Reasons,
+    pub(super) roles: BTreeSet<String>,
+    pub(super) wholly: BTreeSet<String>,
+}
+
+impl LeftOut {
+    /// Whether the plan has steps that the controller has no right to. Those roles are left out then, and the plan has to
+    /// be made anew.
+    pub(super) fn grows(&mut self, steps: &[Step], catalog: &Catalog, resolved: &Resolved) -> bool {
+        let may_change = |role: &str| resolved.in_scope.contains(role) || resolved.removable.contains(role);
+        let denied = rights::denied(steps, catalog, &resolved.desired);
+        let denied: Reasons = denied.into_iter().filter(|(role, _)| may_change(role)).collect();
+        for (role, reasons) in &denied {
+            if !self.roles.insert(role.clone()) {
+                self.wholly.insert(role.clone());
+            }
+            self.reasons.entry(role.clone()).or_insert_with(|| reasons.clone());
+        }
+        !denied.is_empty()
+    }
+
+    /// What to say of them, the ones that are no longer declared included.
+    pub(super) fn tell(&self, spec: &Spec, resolved: &mut Resolved) {
+        for (role, reasons) in &self.reasons {
+            let (because, mut help) = (sentence(reasons), help(reasons));
+            let (path, message) = match spec.roles.get(role) {
+                Some(declared) => {
+                    help.push_str("; or take it out of users.yaml");
+                    (declared.path.as_str(), format!("{role:?} is left as it is: {because}"))
+                }
+                None => {
+                    resolved.kept.insert(role.clone(), format!("{because} ({help})"));
+                    ("", format!("{role:?} is no longer declared, and stays as it is: {because}"))
+                }
+            };
+            let finding = Finding::new(Severity::Error, MISSING_RIGHT, path, message);
+            resolved.findings.push(finding.help(help));
+        }
+    }
+}
+
+/// What to say of removals that will end half-way.
+pub(super) fn unfinished(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
+    let reasons: BTreeMap<_, _> = rights::unfinished(&plan.removals, &plan.steps, catalog);
+    let finding = |(role, reasons): (&String, &Vec<Reason>)| {
+        let message = format!("{role:?} will be kept from logging in, and stay: {}", sentence(reasons));
+        Finding::new(Severity::Warning, "removal-unfinished", "", message).help(help(reasons))
+    };
+    reasons.iter().map(finding).collect()
+}
+
+fn sentence(reasons: &[Reason]) -> String {
+    reasons.iter().map(|reason| reason.why.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn help(reasons: &[Reason]) -> String {
+    let statements: Vec<String> = rights::mends(reasons).into_iter().map(present::sql::visible).collect();
+    format!("as a superuser, run: {}", statements.join("; "))
+}
