@@ -12,6 +12,7 @@
 
 pub mod databases;
 mod leavers;
+pub mod modes;
 mod settings;
 mod skipped;
 pub mod terms;
@@ -88,8 +89,10 @@ pub struct Resolved {
     /// Of these, the group roles that were declared: they count when many go at once.
     pub removable_groups: BTreeSet<String>,
     /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
-    /// under the same name, or protected since.
+    /// under the same name, protected or external since, or declared last in a mode that drops nothing.
     pub released: BTreeSet<String>,
+    /// Roles that are only looked at.
+    pub observed: BTreeSet<String>,
     /// Users that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
     /// The settings of roles that are declared to have these and no others, be it none.
@@ -106,7 +109,7 @@ pub fn managed(records: &Records, catalog: &Catalog) -> BTreeSet<String> {
 }
 
 /// A name can be dropped and made anew by somebody else; an OID cannot.
-fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
+pub(crate) fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
     catalog.oids.get(name).is_some_and(|oid| record.oid.is_none_or(|recorded| recorded == *oid))
 }
 
@@ -124,13 +127,19 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
             resolved.findings.push(protected(declared));
             continue;
         }
-        if resolved.skipped.contains(name) || declared.mode == Mode::Observe {
+        let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
+        let is_exact = spec.exact_settings.contains(name);
+        if declared.mode == Mode::Observe {
+            resolved.observed.insert(name.clone());
+            resolved.findings.extend(modes::observed(declared, found, recorded, is_exact, catalog, in_sync));
+        }
+        let is_left = resolved.skipped.contains(name) || spec.external.contains(name);
+        if is_left || declared.mode == Mode::Observe {
             if let Some(found) = found {
                 resolved.desired.insert(name.clone(), found.clone());
             }
             continue;
         }
-        let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
         let mut role = match declared.mode {
             Mode::Authoritative => {
                 if found.is_some() && recorded.is_none() && name != PUBLIC {
@@ -138,7 +147,12 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
                 }
                 authoritative(declared, found, catalog, in_sync)
             }
-            Mode::Additive => additive(declared, found, catalog, in_sync),
+            Mode::Additive | Mode::Adopt => {
+                if found.is_some() && recorded.is_none() && name != PUBLIC {
+                    resolved.findings.push(adopted(declared));
+                }
+                modes::additive(declared, found, catalog, in_sync)
+            }
             Mode::Present => match (found, recorded) {
                 (None, _) => complete(declared.clone()),
                 (Some(found), Some(record)) if found.standing == Standing::Managed => group(found, record.kind),
@@ -149,7 +163,7 @@ pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTre
             },
             Mode::Observe => continue,
         };
-        let settings = settings::complete(declared, found, recorded, spec.exact_settings.contains(name));
+        let settings = settings::complete(declared, found, recorded, is_exact);
         role.settings = settings.desired;
         resolved.settings.extend(settings.declared.map(|declared| (name.clone(), declared)));
         resolved.in_scope.insert(name.clone());
@@ -195,7 +209,11 @@ fn protected(role: &Role) -> Finding {
 }
 
 fn adopted(role: &Role) -> Finding {
-    let message = format!("{:?} exists already; Rolewright takes it over and keeps it as declared", role.name);
+    let what = match role.mode.keeps() {
+        true => "gives it what is declared; what it has beyond that stays",
+        false => "keeps it as declared",
+    };
+    let message = format!("{:?} exists already; Rolewright takes it over and {what}", role.name);
     Finding::new(Severity::Info, "role-adopted", &role.path, message)
 }
 
@@ -220,20 +238,6 @@ fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sy
             credential.in_sync = Some(in_sync.get(&role.name).copied().unwrap_or(false));
         }
     }
-    role
-}
-
-/// What is declared is granted; what is there beyond it stays.
-fn additive(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sync: &BTreeMap<String, bool>) -> Role {
-    let mut role = authoritative(declared, found, catalog, in_sync);
-    let Some(found) = found else { return role };
-    role.attributes |= found.attributes;
-    role.connection_limit = declared.connection_limit.or(found.connection_limit);
-    role.valid_until = declared.valid_until.or(found.valid_until);
-    role.memberships.extend(found.memberships.iter().cloned());
-    role.memberships.sort();
-    role.grants.extend(found.grants.iter().cloned());
-    role.grants.sort();
     role
 }
 
@@ -279,5 +283,7 @@ fn crowded(resolved: &mut Resolved) {
     }
 }
 
+#[cfg(test)]
+mod modes_tests;
 #[cfg(test)]
 mod tests;

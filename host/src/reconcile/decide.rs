@@ -12,7 +12,7 @@ use crate::plan::cause::{self, Applied};
 use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
-use crate::resolve::{self, Kind, Resolved, databases, terms, wishes};
+use crate::resolve::{self, Kind, Resolved, databases, modes, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -136,7 +136,11 @@ impl Reconciler {
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         databases::ask(&spec, &mut questions);
         self.look_into(&mut observation.catalog, &questions).await?;
+        findings.extend(modes::set_aside(&mut spec, &observation.catalog));
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
+        if let Some(public) = spec.roles.get_mut(PUBLIC) {
+            public.mode = spec.mode;
+        }
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;
         let mut resolved = resolve::resolve(&spec, catalog, &observation.state.records, &observation.in_sync);

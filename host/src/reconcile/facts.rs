@@ -197,7 +197,9 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
     };
     let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
     let mut users = BTreeMap::new();
-    for name in planned.observation.parsed.users.keys() {
+    // Of who is only observed nothing is brought about, and so nothing is said to be.
+    let is_ours = |name: &&String| !planned.resolved.observed.contains(*name);
+    for name in planned.observation.parsed.users.keys().filter(is_ours) {
         let state = match (failed.get(name.as_str()), troubles.get(name.as_str()), waits) {
             (Some(why), _, _) => UserState::Failed(why.clone()),
             (None, Some(finding), _) => {

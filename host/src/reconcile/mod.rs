@@ -20,6 +20,8 @@ pub(crate) mod laws;
 mod laws_databases;
 #[cfg(test)]
 pub(crate) mod laws_inside;
+#[cfg(test)]
+mod laws_modes;
 mod observe;
 mod policies;
 mod records;

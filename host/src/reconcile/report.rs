@@ -96,7 +96,9 @@ impl Report {
         let mut entries = Entries::new();
         for user in self.planned.observation.parsed.users.values() {
             let name = &user.username;
-            if failed.contains(name.as_str()) || self.planned.resolved.skipped.contains(name) || !self.acted {
+            let resolved = &self.planned.resolved;
+            let is_left = resolved.skipped.contains(name) || resolved.observed.contains(name);
+            if failed.contains(name.as_str()) || is_left || !self.acted {
                 if let Some(entry) = before.get(name) {
                     entries.insert(name.clone(), entry.clone());
                 }

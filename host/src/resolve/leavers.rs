@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, Records, Resolved, is_same};
+use super::{Kind, Origin, Record, Records, Resolved, is_same};
 use crate::catalog::Catalog;
-use crate::model::{Finding, Role, Severity, Spec};
+use crate::model::{Finding, Mode, Role, Severity, Spec};
 
 /// What becomes of recorded roles that are no longer declared.
 pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved: &mut Resolved) {
     let mut going = BTreeSet::new();
-    for (name, record) in records.iter().filter(|(name, _)| !spec.roles.contains_key(*name)) {
+    // What only observed roles name is none of anybody's business, and stays recorded.
+    let gone = |name: &String| !spec.roles.contains_key(name) && !spec.spared.contains(name);
+    for (name, record) in records.iter().filter(|(name, _)| gone(name)) {
         let warn = |message: String| {
             Finding::new(Severity::Warning, "role-released", "", message)
                 .help("drop it by hand if it should go; Rolewright does not touch it any more")
@@ -24,9 +26,17 @@ pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved:
             resolved.released.insert(name.clone());
             let message = format!("{name:?} is no longer declared, and somebody has made it anew since: it stays");
             resolved.findings.push(warn(message));
+        } else if let Some(why) = why_it_stays(spec, name, record) {
+            resolved.released.insert(name.clone());
+            let message = format!("{name:?} {why}: Rolewright lets go of it, and it stays as it is");
+            resolved.findings.push(Finding::new(Severity::Info, "role-released", "", message));
         } else {
             going.insert(name.clone());
         }
+    }
+    let stay = records.keys().filter(|name| resolved.released.contains(*name) || spec.spared.contains(*name));
+    for found in stay.filter_map(|name| catalog.roles.get(name)) {
+        resolved.desired.insert(found.name.clone(), found.clone());
     }
     for (name, members) in in_use(&going, catalog, records, resolved) {
         going.remove(&name);
@@ -43,6 +53,20 @@ pub(super) fn leave(spec: &Spec, catalog: &Catalog, records: &Records, resolved:
     let was_declared = |name: &&String| records.get(*name).is_some_and(|it| it.kind == Kind::Group && it.is_declared());
     resolved.removable_groups = going.iter().filter(was_declared).cloned().collect();
     resolved.removable = going;
+}
+
+/// Whoever is declared last as one from which nothing is taken is not dropped either, but for what Rolewright made
+/// itself; `None`: it goes.
+fn why_it_stays(spec: &Spec, name: &str, record: &Record) -> Option<&'static str> {
+    if spec.external.contains(name) {
+        return Some("is external from now on");
+    }
+    match (record.applied.as_ref().map(|role| role.mode), record.origin) {
+        (Some(Mode::Observe), _) => Some("is no longer declared, and was only observed"),
+        (Some(Mode::Adopt), _) => Some("is no longer declared, and was adopted"),
+        (Some(Mode::Additive), Origin::Adopted) => Some("is no longer declared, and was there before it was"),
+        _ => None,
+    }
 }
 
 /// Group roles that others have come to use: they stay as long as somebody is a member who is not
