@@ -34,6 +34,7 @@ mod lifecycle;
 mod lock_table;
 mod logs;
 mod metrics_and_health;
+mod modes;
 mod object_privileges;
 mod old_modules;
 mod outputs;
