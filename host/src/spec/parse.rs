@@ -46,6 +46,8 @@ pub struct DeclaredUser {
     pub roles: Vec<String>,
     /// As written: null, or a list of text.
     pub privileges: Value,
+    /// How much of it is spoken for.
+    pub mode: Mode,
     /// Position in `users`, from 0.
     pub order: usize,
 }

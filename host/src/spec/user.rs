@@ -123,6 +123,7 @@ impl User<'_> {
                 Kind::Sequence(items) => items.iter().filter_map(Node::text).map(Value::from).collect(),
                 _ => Value::Null,
             }),
+            mode: self.mode,
             order: self.index,
         }
     }
