@@ -320,3 +320,28 @@ fn what_is_external_and_declared_is_a_mistake_in_the_file() {
     output.exits_with(1).mentions("external-role").mentions("did you mean `additive`?");
     assert!(!cluster.has_role("alice"));
 }
+
+#[test]
+fn who_is_let_go_is_no_removal_however_many_there_are() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    for number in 0..10 {
+        cluster.sql(&format!(r#"CREATE ROLE "it's ""{number}" LOGIN"#));
+    }
+    let users = (0..10).map(|number| format!("  - {{username: \"it's \\\"{number}\", password: none}}\n"));
+    let users = format!("users:\n{}", users.collect::<String>());
+    let count = || cluster.value("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'it''s %'");
+    manifests.users(&format!("mode: adopt\n{users}"));
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    manifests.users("users: []\n");
+    rolewright.apply().succeeds();
+    assert_eq!(count(), "10");
+    rolewright.plan_json().is_empty();
+
+    // Of those that would be dropped, as many are held.
+    manifests.users(&users);
+    rolewright.apply().succeeds();
+    manifests.users("users: []\n");
+    rolewright.apply().exits_with(3);
+    assert_eq!(count(), "10");
+}
