@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::model::{Attributes, Expiry, Grant, LEDGER_SCHEMA, Limit, PUBLIC, Privileges, Role, Standing};
-use crate::plan::replay::{self, Roles};
+use crate::plan::replay::{self, Outcome, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
 
@@ -180,6 +180,7 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
             violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
         }
         Ok(outcome) => {
+            passwords(&catalog.roles, &outcome, &bounds.allowed_powers, &mut violations);
             powers(&catalog.roles, &outcome.roles, &resolved.in_scope, &bounds.allowed_powers, &mut violations);
             let options = catalog.server.has_membership_options();
             for difference in replay::differences(&outcome, &resolved.desired, &resolved.removable, options) {
@@ -435,6 +436,29 @@ fn powers(
                 message: format!(
                     "{name:?} would come to {power}{through}, which is not in ALLOWED_POWERS; add it there if that is \
                      what you want"
+                ),
+            });
+        }
+    }
+}
+
+/// Rule 3, too: whoever knows a role's password has its power. So no Secret sets the password of one that is strong,
+/// also if it was there before and keeps what it has.
+fn passwords(
+    before: &BTreeMap<String, Role>,
+    outcome: &Outcome<'_>,
+    allowed: &BTreeSet<String>,
+    violations: &mut Vec<Violation>,
+) {
+    let allowed: BTreeSet<String> = allowed.iter().map(|power| power.to_lowercase()).collect();
+    let mut reach = Reach::new(&outcome.roles);
+    for name in outcome.passwords_set.iter().filter(|name| before.contains_key(*name)) {
+        for power in reach.of(name).into_iter().filter(|power| !allowed.contains(&power.to_lowercase())) {
+            violations.push(Violation {
+                rule: "power-raised",
+                message: format!(
+                    "{name:?} has {power}, which is not in ALLOWED_POWERS, and would get the password of a Secret; add it \
+                     there if whoever writes that Secret may have this power"
                 ),
             });
         }

@@ -188,6 +188,24 @@ fn an_allowed_power_that_is_declared_passes() {
 }
 
 #[test]
+fn no_secret_sets_the_password_of_one_that_is_strong_already() {
+    let mut world = world();
+    let credential = world.resolved.desired["alice"].credential.clone();
+    let credential = credential.map(|credential| Credential { in_sync: Some(false), ..credential });
+    let boss = Role { credential, ..world.catalog.roles["boss"].clone() };
+    world.resolved.desired.insert("boss".into(), boss);
+    world.resolved.in_scope.insert("boss".into());
+    let judged = |bounds: &Bounds| {
+        let changes = vec![drop_carol(), Change::SetPassword("boss".into())];
+        judge(plan(changes), "honest", &world.resolved, &world.catalog, bounds)
+    };
+    let Judgement::Refused(refusal) = judged(&bounds()) else { panic!("it passes") };
+    assert_eq!(refusal.violations.iter().map(|violation| violation.rule).collect::<Vec<_>>(), ["power-raised"]);
+    let allowed = Bounds { allowed_powers: BTreeSet::from(["superuser".to_owned()]), ..bounds() };
+    assert!(matches!(judged(&allowed), Judgement::Pass(_)));
+}
+
+#[test]
 fn a_password_needs_its_own_secret() {
     let World { catalog, resolved } = world();
     let mut stolen = resolved.desired["alice"].clone();

@@ -236,16 +236,35 @@ pub enum Standing {
 }
 
 /// How much of a declared role the spec speaks for; see `wit/types.wit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Mode {
     /// The role ends exactly as declared.
+    #[default]
     Authoritative,
     /// What is declared is granted; what is there beyond it stays.
     Additive,
+    /// As additive, for a role that is there already: it is never made. The contract has no word for it, so policies
+    /// see an additive role.
+    Adopt,
     /// The role must exist; found, it is left as it is.
     Present,
     /// Differences are reported only.
     Observe,
+}
+
+impl Mode {
+    /// The modes that users.yaml has a word for.
+    pub const WORDS: [(&'static str, Mode); 4] = [
+        ("authoritative", Mode::Authoritative),
+        ("additive", Mode::Additive),
+        ("adopt", Mode::Adopt),
+        ("observe", Mode::Observe),
+    ];
+
+    /// Whether what a role has beyond the declared stays with it.
+    pub fn keeps(self) -> bool {
+        matches!(self, Mode::Additive | Mode::Adopt)
+    }
 }
 
 /// A role, as declared or as found.
@@ -370,6 +389,30 @@ pub struct Spec {
     pub renamed_from: BTreeMap<String, String>,
     /// Users that must not log in for now, and are users all the same. The host's own: no policy sees it.
     pub disabled: BTreeSet<String>,
+    /// The mode of the whole file: of the roles that have none of their own, and of what PUBLIC holds. Of databases it
+    /// says no more than whether they are only observed. The host's own.
+    pub mode: Mode,
+    /// Roles that are not Rolewright's and may be named, whatever becomes of them. The host's own.
+    pub external: BTreeSet<String>,
+    /// Roles that nobody declares, and only what is observed names: neither made nor dropped. The host's own.
+    pub spared: BTreeSet<String>,
+}
+
+impl Spec {
+    /// Takes over from the spec that a policy was given what no policy sees.
+    pub fn keep_own(&mut self, before: &Spec) {
+        self.exact_settings.clone_from(&before.exact_settings);
+        self.public.clone_from(&before.public);
+        self.renamed_from.clone_from(&before.renamed_from);
+        self.disabled.clone_from(&before.disabled);
+        self.mode = before.mode;
+        self.external.clone_from(&before.external);
+        self.spared.clone_from(&before.spared);
+        let was_adopted = |name: &String| before.roles.get(name).is_some_and(|role| role.mode == Mode::Adopt);
+        for (_, role) in self.roles.iter_mut().filter(|(name, role)| role.mode == Mode::Additive && was_adopted(name)) {
+            role.mode = Mode::Adopt;
+        }
+    }
 }
 
 /// How much a finding matters.

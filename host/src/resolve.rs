@@ -13,6 +13,7 @@
 mod columns;
 pub mod databases;
 pub(crate) mod leavers;
+pub mod modes;
 pub mod renames;
 mod settings;
 pub mod shared;
@@ -95,7 +96,7 @@ pub struct Resolved {
     /// Of these, the group roles that were declared: they count when many go at once.
     pub removable_groups: BTreeSet<String>,
     /// Recorded roles that are let go without being touched: dropped by somebody else, made anew
-    /// under the same name, or protected since.
+    /// under the same name, protected or external since, or declared last in a mode that drops nothing.
     pub released: BTreeSet<String>,
     /// Of these, users that cannot log in any more, as declared or since they left: to drop them counts all the same.
     pub removable_users: BTreeSet<String>,
@@ -105,6 +106,8 @@ pub struct Resolved {
     pub disabled: BTreeSet<String>,
     /// The renames that come before everything else. The host's own, and not the planner's.
     pub renames: Vec<renames::Rename>,
+    /// Roles that are only looked at.
+    pub observed: BTreeSet<String>,
     /// Roles that are left as they are this time, since something that they need is missing.
     pub skipped: BTreeSet<String>,
     /// Of these, the ones that are no longer declared and stay all the same; and why.
@@ -143,7 +146,7 @@ pub fn managed(records: &Records, catalog: &Catalog) -> BTreeSet<String> {
 }
 
 /// A name can be dropped and made anew by somebody else; an OID cannot.
-fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
+pub(crate) fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
     catalog.oids.get(name).is_some_and(|oid| record.oid.is_none_or(|recorded| recorded == *oid))
 }
 
@@ -175,13 +178,19 @@ pub fn resolve_with(
             resolved.findings.push(protected(declared));
             continue;
         }
-        if resolved.skipped.contains(name) || declared.mode == Mode::Observe {
+        let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
+        let is_exact = spec.exact_settings.contains(name);
+        if declared.mode == Mode::Observe {
+            resolved.observed.insert(name.clone());
+            resolved.findings.extend(modes::observed(declared, found, recorded, is_exact, catalog, in_sync));
+        }
+        let is_left = resolved.skipped.contains(name) || spec.external.contains(name);
+        if is_left || declared.mode == Mode::Observe {
             if let Some(found) = found {
                 resolved.desired.insert(name.clone(), found.clone());
             }
             continue;
         }
-        let recorded = records.get(name).filter(|record| is_same(name, record, catalog));
         let mut role = match declared.mode {
             Mode::Authoritative => {
                 if found.is_some() && recorded.is_none() && name != PUBLIC {
@@ -189,7 +198,12 @@ pub fn resolve_with(
                 }
                 authoritative(declared, found, catalog, in_sync)
             }
-            Mode::Additive => additive(declared, found, catalog, in_sync),
+            Mode::Additive | Mode::Adopt => {
+                if found.is_some() && recorded.is_none() && name != PUBLIC {
+                    resolved.findings.push(adopted(declared));
+                }
+                modes::additive(declared, found, catalog, in_sync)
+            }
             Mode::Present => match (found, recorded) {
                 (None, _) => complete(declared.clone()),
                 (Some(found), Some(record)) if found.standing == Standing::Managed => group(found, record.kind),
@@ -200,7 +214,7 @@ pub fn resolve_with(
             },
             Mode::Observe => continue,
         };
-        let settings = settings::complete(declared, found, recorded, spec.exact_settings.contains(name));
+        let settings = settings::complete(declared, found, recorded, is_exact);
         role.settings = settings.desired;
         resolved.settings.extend(settings.declared.map(|declared| (name.clone(), declared)));
         resolved.in_scope.insert(name.clone());
@@ -220,7 +234,8 @@ pub fn resolve_with(
 /// Who is disabled is kept out, also if it is otherwise left as it is.
 fn disable(spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
     for name in &spec.disabled {
-        let Some(role) = resolved.desired.get_mut(name).filter(|_| spec.roles.contains_key(name)) else { continue };
+        let is_ours = spec.roles.get(name).is_some_and(|role| role.mode != Mode::Observe);
+        let Some(role) = resolved.desired.get_mut(name).filter(|_| is_ours) else { continue };
         // Also where it is otherwise left as it is, and whatever a policy made of it.
         if role.is_user() && !catalog.is_protected(name) {
             role.attributes -= Attributes::LOGIN;
@@ -262,7 +277,11 @@ fn protected(role: &Role) -> Finding {
 }
 
 fn adopted(role: &Role) -> Finding {
-    let message = format!("{:?} exists already; Rolewright takes it over and keeps it as declared", role.name);
+    let what = match role.mode.keeps() {
+        true => "gives it what is declared; what it has beyond that stays",
+        false => "keeps it as declared",
+    };
+    let message = format!("{:?} exists already; Rolewright takes it over and {what}", role.name);
     Finding::new(Severity::Info, "role-adopted", &role.path, message)
 }
 
@@ -287,20 +306,6 @@ fn authoritative(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sy
             credential.in_sync = Some(in_sync.get(&role.name).copied().unwrap_or(false));
         }
     }
-    role
-}
-
-/// What is declared is granted; what is there beyond it stays.
-fn additive(declared: &Role, found: Option<&Role>, catalog: &Catalog, in_sync: &BTreeMap<String, bool>) -> Role {
-    let mut role = authoritative(declared, found, catalog, in_sync);
-    let Some(found) = found else { return role };
-    role.attributes |= found.attributes;
-    role.connection_limit = declared.connection_limit.or(found.connection_limit);
-    role.valid_until = declared.valid_until.or(found.valid_until);
-    role.memberships.extend(found.memberships.iter().cloned());
-    role.memberships.sort();
-    role.grants.extend(found.grants.iter().cloned());
-    role.grants.sort();
     role
 }
 
@@ -346,5 +351,7 @@ fn crowded(resolved: &mut Resolved) {
     }
 }
 
+#[cfg(test)]
+mod modes_tests;
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,7 @@ mod lifecycle;
 mod lock_table;
 mod logs;
 mod metrics_and_health;
+mod modes;
 mod more_privileges;
 mod object_privileges;
 mod old_modules;

@@ -12,6 +12,9 @@ struct AppliedRole {
     /// Of a role that cannot log in: whether it was declared itself, and not only named by others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     declared: bool,
+    /// Absent: authoritative, or only named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connection_limit: Option<u32>,
     /// Unix seconds; absent: never.
@@ -183,6 +186,7 @@ pub(super) fn to_json(role: &Role, leaving_since: Option<i64>) -> String {
     let applied = AppliedRole {
         attributes: role.attributes.keywords().map(str::to_owned).collect(),
         declared: role.mode != Mode::Present && !role.is_user(),
+        mode: mode_word(role.mode).map(str::to_owned),
         connection_limit: match role.connection_limit {
             Some(Limit::AtMost(limit)) => Some(limit),
             _ => None,
@@ -240,7 +244,11 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<(Role, Option<i64>), L
         .filter_map(|word| Attributes::from_name(word))
         .fold(Attributes::empty(), |a, b| a | b);
     let declared = applied.declared || attributes.contains(Attributes::LOGIN);
-    let mode = if declared { Mode::Authoritative } else { Mode::Present };
+    let mode = match applied.mode.as_deref() {
+        Some(word) => mode(name, word)?,
+        None if declared => Mode::Authoritative,
+        None => Mode::Present,
+    };
     let mut role = Role::new(name, mode, attributes);
     role.standing = Standing::Managed;
     role.connection_limit = Some(applied.connection_limit.map_or(Limit::Unlimited, Limit::AtMost));
@@ -290,6 +298,18 @@ pub(super) fn from_json(name: &str, json: &str) -> Result<(Role, Option<i64>), L
 pub(super) fn applied_of(name: &str, json: Option<&str>) -> Result<(Option<Role>, Option<i64>), LedgerError> {
     let Some(json) = json else { return Ok((None, None)) };
     from_json(name, json).map(|(role, leaving_since)| (Some(role), leaving_since))
+}
+
+/// `None` for what older records say without it.
+fn mode_word(mode: Mode) -> Option<&'static str> {
+    let known = Mode::WORDS.iter().filter(|(_, known)| *known != Mode::Authoritative);
+    known.into_iter().find(|(_, known)| *known == mode).map(|(word, _)| *word)
+}
+
+/// A mode that is not known may be one that drops nothing.
+fn mode(name: &str, word: &str) -> Result<Mode, LedgerError> {
+    let known = Mode::WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode);
+    known.ok_or_else(|| LedgerError::Unreadable { name: name.to_owned(), why: format!("unknown mode {word:?}") })
 }
 
 pub(super) fn kind_word(kind: Kind) -> &'static str {
@@ -344,7 +364,7 @@ mod tests {
         assert_eq!(from_json("alice", &to_json(&role, None)).expect("readable"), (role.clone(), None));
         role.attributes -= Attributes::LOGIN;
         assert_eq!(from_json("alice", &to_json(&role, Some(7))).expect("readable"), (role, Some(7)), "one that leaves");
-        for mode in [Mode::Authoritative, Mode::Present] {
+        for mode in [Mode::Authoritative, Mode::Additive, Mode::Adopt, Mode::Observe, Mode::Present] {
             let mut group = Role { mode, ..Role::new("analyst", mode, Attributes::GROUP) };
             group.connection_limit = Some(Limit::Unlimited);
             group.valid_until = Some(Expiry::Never);

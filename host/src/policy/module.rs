@@ -237,10 +237,7 @@ impl Module {
         said.accept(|incoming, outcome| {
             let mut spec = outcome.spec.map(|spec| incoming.spec(spec)).transpose()?;
             if let Some(spec) = &mut spec {
-                spec.exact_settings.clone_from(&before.exact_settings);
-                spec.public.clone_from(&before.public);
-                spec.renamed_from.clone_from(&before.renamed_from);
-                spec.disabled.clone_from(&before.disabled);
+                spec.keep_own(before);
             }
             let spec = spec.filter(|spec| spec != before);
             let difference = spec.as_ref().map(|spec| recheck(&self.info.name, before, spec)).transpose();

@@ -46,6 +46,7 @@ fn fields(role: &Role) -> [(&'static str, String); 9] {
     let mode = match role.mode {
         Mode::Authoritative => "authoritative",
         Mode::Additive => "additive",
+        Mode::Adopt => "adopt",
         Mode::Present => "present",
         Mode::Observe => "observe",
     };

@@ -425,7 +425,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     /// Roles that are as declared once this part is done, and were not before; in the last part, also
-    /// those that needed nothing.
+    /// those that needed nothing, or are only looked at.
     fn finished<'p>(&'p self, planned: &'p Planned) -> BTreeSet<&'p str> {
         let mut finished: BTreeSet<&str> = roles_of(self.part).filter(|role| !self.later.contains(role)).collect();
         if self.is_last {
@@ -436,7 +436,8 @@ impl Turn<'_> {
                 .enumerate()
                 .filter(|(index, step)| step.change.database().is_none() && !self.done.renames.contains(index));
             let touched: BTreeSet<&str> = on_the_server.filter_map(|(_, step)| step.change.role()).collect();
-            let others = planned.resolved.in_scope.iter().map(String::as_str);
+            let resolved = &planned.resolved;
+            let others = resolved.in_scope.iter().chain(&resolved.observed).map(String::as_str);
             finished.extend(others.filter(|role| !touched.contains(role)));
         }
         finished

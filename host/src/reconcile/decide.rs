@@ -14,7 +14,7 @@ use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
 use crate::resolve::renames::Rename;
-use crate::resolve::{self, Grace, Resolved, databases, renames, shared, terms, wishes};
+use crate::resolve::{self, Grace, Resolved, databases, modes, renames, shared, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -140,7 +140,11 @@ impl Reconciler {
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         databases::ask(&spec, &mut questions);
         self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
+        findings.extend(modes::set_aside(&mut spec, &observation.catalog));
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
+        if let Some(public) = spec.roles.get_mut(PUBLIC) {
+            public.mode = spec.mode;
+        }
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         findings.extend(shared::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::rights::MISSING_RIGHT;
 use super::{Cycle, CycleError, Planned, Reconciler, Report, Verdict};
-use crate::model::Severity;
+use crate::model::{Mode, Severity};
 use crate::plan::Change;
 use crate::printable;
 use crate::report::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
@@ -203,7 +203,9 @@ fn users(report: &Report, troubles: &BTreeMap<&str, &Diagnostic>) -> BTreeMap<St
     };
     let touched: BTreeSet<&str> = planned.plan.steps.iter().filter_map(|step| step.change.role()).collect();
     let mut users = BTreeMap::new();
-    for name in planned.observation.parsed.users.keys() {
+    // Of who is only observed nothing is brought about, and so nothing is said to be.
+    let ours = planned.observation.parsed.users.values().filter(|user| user.mode != Mode::Observe);
+    for name in ours.map(|user| &user.username) {
         let state = match (failed.get(name.as_str()), troubles.get(name.as_str()), waits) {
             (Some(why), _, _) => UserState::Failed(why.clone()),
             (None, Some(finding), _) => {

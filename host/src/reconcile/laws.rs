@@ -321,6 +321,33 @@ pub(super) fn sorted(mut roles: BTreeMap<String, Role>) -> BTreeMap<String, Role
     roles
 }
 
+/// What the server and the ledger hold after a plan, and which passwords are in force.
+pub(super) fn settled(catalog: &Catalog, records: &Records, plan: &Plan) -> (Catalog, Records, BTreeMap<String, bool>) {
+    // What the server holds afterwards: every password in force, a grantor for every edge.
+    let outcome = replay::replay(&catalog.roles, &plan.steps).unwrap();
+    let roles = outcome.roles.into_iter().map(|(name, role)| (name, role.into_owned())).collect();
+    let mut after = Catalog { roles, ..catalog.clone() };
+    let mut in_sync = BTreeMap::new();
+    for (number, role) in after.roles.values_mut().enumerate() {
+        for edge in &mut role.memberships {
+            edge.grantor.get_or_insert_with(|| "postgres".into());
+        }
+        role.memberships.sort();
+        role.settings.sort();
+        role.grants.sort();
+        after.oids.entry(role.name.clone()).or_insert(900 + number as u32);
+        in_sync.insert(role.name.clone(), true);
+    }
+    let records: Records = records
+        .iter()
+        .filter(|(name, _)| after.roles.contains_key(*name))
+        .map(|(name, record)| (name.clone(), Record { oid: after.oids.get(name).copied(), ..record.clone() }))
+        .collect();
+    let managed = resolve::managed(&records, &after);
+    after.assign_standing(&BTreeSet::new(), &managed);
+    (after, records, in_sync)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -393,28 +420,7 @@ proptest! {
         let World { spec, catalog, records, in_sync } = &world;
         let resolved = resolve::resolve(spec, catalog, records, in_sync);
         let first = plan(&resolved, catalog);
-        // What the server holds afterwards: every password in force, a grantor for every edge.
-        let outcome = replay::replay(&catalog.roles, &first.steps).unwrap();
-        let roles = outcome.roles.into_iter().map(|(name, role)| (name, role.into_owned())).collect();
-        let mut after = Catalog { roles, ..catalog.clone() };
-        let mut in_sync = BTreeMap::new();
-        for (number, role) in after.roles.values_mut().enumerate() {
-            for edge in &mut role.memberships {
-                edge.grantor.get_or_insert_with(|| "postgres".into());
-            }
-            role.memberships.sort();
-            role.settings.sort();
-            role.grants.sort();
-            after.oids.entry(role.name.clone()).or_insert(900 + number as u32);
-            in_sync.insert(role.name.clone(), true);
-        }
-        let records: Records = records
-            .iter()
-            .filter(|(name, _)| after.roles.contains_key(*name))
-            .map(|(name, record)| (name.clone(), Record { oid: after.oids.get(name).copied(), ..record.clone() }))
-            .collect();
-        let managed = resolve::managed(&records, &after);
-        after.assign_standing(&BTreeSet::new(), &managed);
+        let (after, records, in_sync) = settled(catalog, records, &first);
         let again = plan(&resolve::resolve(spec, &after, &records, &in_sync), &after);
         prop_assert!(again.steps.is_empty(), "{:#?}", again.steps);
     }

@@ -15,7 +15,7 @@ use crate::model::{Attributes, Database, Expiry, Grant, Limit, Mode, Object, Obj
 use crate::plan::Change;
 use crate::resolve::{self, Kind, Origin, Record, Records, shared, wishes};
 
-const DATABASE: &str = "shop";
+pub(super) const DATABASE: &str = "shop";
 const ROLES: [&str; 3] = ["a", "b", "new"];
 
 fn objects() -> Vec<(Object, ObjectKind)> {
@@ -189,7 +189,7 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
 }
 
 /// What is held on each object after a change, by an independent reading of GRANT and REVOKE.
-fn carry_out(inside: &mut Objects, change: &Change) {
+pub(super) fn carry_out(inside: &mut Objects, change: &Change) {
     let (role, grant, gives) = match change {
         Change::GrantPrivilege { role: Some(role), grant } => (role, grant, true),
         Change::RevokePrivilege { role: Some(role), grant } => (role, grant, false),
@@ -234,7 +234,7 @@ fn on_its_columns(held: &mut BTreeMap<Object, Held>, table: &Object, grant: &Gra
 }
 
 /// What a role declares on one object: what it says of it, and of all such objects.
-fn declared_on(role: &Role, object: &Object) -> (Privileges, Privileges) {
+pub(super) fn declared_on(role: &Role, object: &Object) -> (Privileges, Privileges) {
     let all = object.kind().zip(object.schema()).map(|(kind, schema)| kind.all(schema));
     let is_future = object.future_owner().is_some();
     role.grants
@@ -243,6 +243,16 @@ fn declared_on(role: &Role, object: &Object) -> (Privileges, Privileges) {
         .fold((Privileges::empty(), Privileges::empty()), |(privileges, grantable), grant| {
             (privileges | grant.privileges, grantable | grant.grantable)
         })
+}
+
+/// All that something can be held on, but for what stands for others.
+pub(super) fn everything() -> Vec<Object> {
+    let mut everything: Vec<Object> = objects().into_iter().map(|(object, _)| object).chain(others()).collect();
+    for schema in ["s", "z"] {
+        everything.push(Object::Schema(schema.into()));
+        everything.extend([ObjectKind::Table, ObjectKind::Sequence].map(|kind| kind.future("o", schema)));
+    }
+    everything
 }
 
 proptest! {
@@ -267,11 +277,7 @@ proptest! {
             carry_out(after.objects.get_mut(DATABASE).unwrap(), &step.change);
         }
         let inside = &after.objects[DATABASE];
-        let mut everything: Vec<Object> = objects().into_iter().map(|(object, _)| object).chain(others()).collect();
-        for schema in ["s", "z"] {
-            everything.push(Object::Schema(schema.into()));
-            everything.extend([ObjectKind::Table, ObjectKind::Sequence].map(|kind| kind.future("o", schema)));
-        }
+        let everything = everything();
         for role in declared.roles.values() {
             let watched = !role.grants.is_empty() || records.contains_key(&role.name);
             for object in everything.iter().filter(|object| watched && inside.owner(object) != Some(&role.name)) {

@@ -22,6 +22,8 @@ mod laws_databases;
 pub(crate) mod laws_inside;
 #[cfg(test)]
 mod laws_life;
+#[cfg(test)]
+mod laws_modes;
 mod observe;
 mod policies;
 mod records;

@@ -10,7 +10,7 @@ use super::{Planned, Reconciler};
 use crate::ledger::{Converged, HistoryEntry, Update};
 use crate::model::{Attributes, Grant, Mode, PUBLIC, Privileges, Role, Setting, Severity, Standing};
 use crate::plan::{Change, Plan};
-use crate::resolve::{Kind, Origin, Record, Records};
+use crate::resolve::{Kind, Origin, Record, Records, is_same};
 
 impl Reconciler {
     /// What the ledger is to say if everything goes well.
@@ -33,8 +33,8 @@ impl Reconciler {
             let known = observation.state.records.get(name);
             let origin = match known {
                 _ if created.contains(name.as_str()) => Origin::Created,
-                Some(record) => record.origin,
-                None => Origin::Adopted,
+                Some(record) if is_same(name, record, &observation.catalog) => record.origin,
+                _ => Origin::Adopted,
             };
             let left = planned.resolved.leaving.get(name);
             // Who leaves may come back: what it was declared to be is not forgotten.
@@ -59,6 +59,13 @@ impl Reconciler {
             // Others may be recorded as members of one that is renamed, under its old name.
             let renamed = !observation.renames.is_empty();
             if renamed || touched.contains(name.as_str()) || known != Some(&record) {
+                upserts.insert(name.clone(), record);
+            }
+        }
+        for name in &planned.resolved.observed {
+            let Some(known) = observation.state.records.get(name) else { continue };
+            let record = as_observed(known, planned.resolved.desired.get(name));
+            if *known != record {
                 upserts.insert(name.clone(), record);
             }
         }
@@ -93,8 +100,7 @@ fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
     memberships.sort();
     memberships.dedup();
     Role {
-        // Declared or only named: how much of it the spec spoke for is of no interest afterwards.
-        mode: if role.mode == Mode::Present { Mode::Present } else { Mode::Authoritative },
+        // What becomes of it when it is declared no more depends on its mode, which is in `role`.
         standing: Standing::Managed,
         memberships,
         settings: settings.cloned().unwrap_or_default(),
@@ -103,6 +109,14 @@ fn as_applied(role: &Role, settings: Option<&Vec<Setting>>) -> Role {
         path: String::new(),
         ..role.clone()
     }
+}
+
+/// What was last applied stays on record, to be gone by when the role is more than looked at again; and that it is not
+/// dropped when it is declared no more.
+fn as_observed(known: &Record, found: Option<&Role>) -> Record {
+    let found = || found.map(|role| as_applied(role, None));
+    let mode = Mode::Observe;
+    Record { applied: known.applied.clone().or_else(found).map(|role| Role { mode, ..role }), ..known.clone() }
 }
 
 /// What the ledger may say before all is done inside of databases. It must not forget where a role holds something, or

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Planned, Verdict};
 use crate::ledger::state_file::{Entries, Entry};
-use crate::model::Severity;
+use crate::model::{Mode, Severity};
 use crate::plan::{Counts, Plan};
 use crate::postgres::apply::Failed;
 use crate::telemetry::metrics::State;
@@ -96,7 +96,9 @@ impl Report {
         let mut entries = Entries::new();
         for user in self.planned.observation.parsed.users.values() {
             let name = &user.username;
-            if failed.contains(name.as_str()) || self.planned.resolved.skipped.contains(name) || !self.acted {
+            // Who is only observed is not ours, also where nothing had to be decided.
+            let is_left = self.planned.resolved.skipped.contains(name) || user.mode == Mode::Observe;
+            if failed.contains(name.as_str()) || is_left || !self.acted {
                 if let Some(entry) = before.get(name) {
                     entries.insert(name.clone(), entry.clone());
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Kind, Record, Records, Resolved, is_same};
+use super::{Kind, Origin, Record, Records, Resolved, is_same};
 use crate::catalog::Catalog;
 use crate::model::{Attributes, Finding, Mode, Role, Severity, Spec};
 
@@ -57,7 +57,8 @@ pub(super) fn leave(
     for (name, found) in kept.iter().filter_map(|name| catalog.roles.get_key_value(name)) {
         resolved.desired.insert(name.clone(), found.clone());
     }
-    let is_gone = |name: &String| !spec.roles.contains_key(name) && !kept.contains(name);
+    // What only observed roles name is none of anybody's business, and stays recorded.
+    let is_gone = |name: &String| !spec.roles.contains_key(name) && !kept.contains(name) && !spec.spared.contains(name);
     for (name, record) in records.iter().filter(|(name, _)| is_gone(name)) {
         let warn = |message: String| {
             Finding::new(Severity::Warning, "role-released", "", message)
@@ -76,11 +77,19 @@ pub(super) fn leave(
         } else if left_out.contains(name) {
             resolved.skipped.insert(name.clone());
             resolved.desired.extend(catalog.roles.get(name).map(|found| (name.clone(), found.clone())));
+        } else if let Some(why) = why_it_stays(spec, name, record) {
+            resolved.released.insert(name.clone());
+            let message = format!("{name:?} {why}: Rolewright lets go of it, and it stays as it is");
+            resolved.findings.push(Finding::new(Severity::Info, "role-released", "", message));
         } else if let Some(leaving) = grace.of(record).filter(|_| record.kind == Kind::User) {
             stay_for_now(name, record, leaving, catalog, resolved);
         } else {
             going.insert(name.clone());
         }
+    }
+    let stay = records.keys().filter(|name| resolved.released.contains(*name) || spec.spared.contains(*name));
+    for found in stay.filter_map(|name| catalog.roles.get(name)) {
+        resolved.desired.insert(found.name.clone(), found.clone());
     }
     for (name, members) in in_use(&going, catalog, records, resolved) {
         going.remove(&name);
@@ -125,6 +134,20 @@ fn stay_for_now(name: &str, record: &Record, leaving: Leaving, catalog: &Catalog
         Finding::new(Severity::Info, "user-leaving", "", message)
             .help("put it back before then, and it is enabled again with everything it had"),
     );
+}
+
+/// Whoever is declared last as one from which nothing is taken is not dropped either, but for what Rolewright made
+/// itself; `None`: it goes.
+fn why_it_stays(spec: &Spec, name: &str, record: &Record) -> Option<&'static str> {
+    if spec.external.contains(name) {
+        return Some("is external from now on");
+    }
+    match (record.applied.as_ref().map(|role| role.mode), record.origin) {
+        (Some(Mode::Observe), _) => Some("is no longer declared, and was only observed"),
+        (Some(Mode::Adopt), _) => Some("is no longer declared, and was adopted"),
+        (Some(Mode::Additive), Origin::Adopted) => Some("is no longer declared, and was there before it was"),
+        _ => None,
+    }
 }
 
 /// Group roles that others have come to use: they stay as long as somebody is a member who is not

@@ -27,7 +27,8 @@ pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
         return Vec::new();
     }
     let left = skipped::skipped(&BTreeSet::new(), spec, catalog, &mut Vec::new());
-    let declared = |name: &String| spec.roles.get(name).is_some_and(|role| role.mode != Mode::Present);
+    let declared =
+        |name: &String| spec.roles.get(name).is_some_and(|role| !matches!(role.mode, Mode::Present | Mode::Observe));
     let is_due = |(to, from): &(&String, &String)| {
         catalog.roles.contains_key(*from)
             && !catalog.roles.contains_key(*to)

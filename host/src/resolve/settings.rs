@@ -20,20 +20,23 @@ pub(super) fn complete(declared: &Role, found: Option<&Role>, recorded: Option<&
     let mut desired: Vec<Setting> = match found {
         // A role that is only named is made with what it is named with, and then left alone.
         None => set.clone(),
+        Some(found) if declared.mode.keeps() => beside(&set, found),
         Some(found) if !is_exact => {
             let ours =
                 || recorded.and_then(|record| record.applied.as_ref()).into_iter().flat_map(|role| &role.settings);
             let is_free = |held: &&Setting| !ours().any(|it| parameter::same_place(it, held));
             found.settings.iter().filter(is_free).cloned().collect()
         }
-        Some(found) if declared.mode == Mode::Additive => {
-            let is_free = |held: &&Setting| !set.iter().any(|it| parameter::same_place(it, held));
-            set.iter().chain(found.settings.iter().filter(is_free)).cloned().collect()
-        }
         Some(_) => set.clone(),
     };
     desired.sort();
     Settings { desired, declared: is_exact.then_some(set) }
+}
+
+/// The declared settings, and of those found what they leave alone.
+fn beside(set: &[Setting], found: &Role) -> Vec<Setting> {
+    let is_free = |held: &&Setting| !set.iter().any(|it| parameter::same_place(it, held));
+    set.iter().chain(found.settings.iter().filter(is_free)).cloned().collect()
 }
 
 /// The declared settings as the server stores them: in its own words, where it has them already.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::modes::EXTERNAL_HELP;
 use crate::catalog::{Catalog, is_predefined};
 use crate::model::{
     Attributes, Finding, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Severity, Spec,
@@ -19,6 +20,13 @@ pub(super) fn skipped(
         left_out.iter().filter(|name| spec.roles.contains_key(*name)).cloned().collect();
     for role in spec.roles.values().filter(|role| role.mode != Mode::Present) {
         let before = findings.len();
+        if role.mode == Mode::Adopt && !catalog.roles.contains_key(&role.name) {
+            let message = format!("{:?} is left as it is: it is to be adopted, and is not there", role.name);
+            findings.push(
+                Finding::new(Severity::Error, "role-absent", &role.path, message)
+                    .help("create it, correct its name, or declare `mode: additive`: then it is made"),
+            );
+        }
         if let Some(credential) = &role.credential
             && credential.state != SecretState::Present
         {
@@ -84,25 +92,43 @@ pub(super) fn skipped(
                 );
             }
         }
+        for edge in role.memberships.iter().filter(|edge| spec.external.contains(&edge.role)) {
+            if !catalog.roles.contains_key(&edge.role) {
+                let message = format!(
+                    "{:?} is left as it is: it is to be a member of {:?}, which is external, and not there",
+                    role.name, edge.role
+                );
+                let finding = Finding::new(Severity::Error, "external-missing", &role.path, message);
+                findings.push(finding.help(EXTERNAL_HELP));
+            }
+        }
         if !catalog.server.has_membership_options() {
             findings.extend(role.memberships.iter().filter_map(|edge| unknown_options(role, edge, catalog)));
         }
-        if findings.len() > before {
+        if role.mode == Mode::Observe {
+            // Nothing was to be done with it, so nothing failed.
+            for finding in &mut findings[before..] {
+                finding.severity = Severity::Warning;
+            }
+        } else if findings.len() > before {
             skipped.insert(role.name.clone());
         }
     }
     // Who needs a role that will not be there cannot be made either.
+    let is_observed = |name: &str| spec.roles.get(name).is_some_and(|role| role.mode == Mode::Observe);
     loop {
         let mut more = Vec::new();
-        for role in spec.roles.values().filter(|role| !skipped.contains(&role.name)) {
-            let missing = role
-                .memberships
-                .iter()
-                .find(|edge| skipped.contains(&edge.role) && !catalog.roles.contains_key(&edge.role));
+        let due = |role: &&Role| role.mode != Mode::Observe && !skipped.contains(&role.name);
+        for role in spec.roles.values().filter(due) {
+            let is_left = |name: &str| skipped.contains(name) || is_observed(name);
+            let missing =
+                role.memberships.iter().find(|edge| is_left(&edge.role) && !catalog.roles.contains_key(&edge.role));
             if let Some(edge) = missing {
                 let message = format!(
-                    "{:?} is left as it is: it is to be a member of {:?}, which cannot be created",
-                    role.name, edge.role
+                    "{:?} is left as it is: it is to be a member of {:?}, which {}",
+                    role.name,
+                    edge.role,
+                    if is_observed(&edge.role) { "is only observed, and not there" } else { "cannot be created" },
                 );
                 findings.push(Finding::new(Severity::Error, "role-missing", &role.path, message));
                 more.push(role.name.clone());

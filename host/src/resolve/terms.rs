@@ -40,7 +40,8 @@ pub fn in_force(spec: &mut Spec, now: i64) -> Terms {
 pub fn enforce(ended: &[(String, String)], spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
     for (member, role) in ended {
         let declared = spec.roles.get(member).is_some_and(|it| it.memberships.iter().any(|edge| edge.role == *role));
-        let Some(desired) = resolved.desired.get_mut(member).filter(|_| !declared) else { continue };
+        let is_left = declared || resolved.observed.contains(member);
+        let Some(desired) = resolved.desired.get_mut(member).filter(|_| !is_left) else { continue };
         let before = desired.memberships.len();
         desired.memberships.retain(|edge| edge.role != *role);
         if desired.memberships.len() < before && !catalog.is_protected(member) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Credential, Database, Membership, Privileges, SecretState};
 
-fn catalog(roles: &[Role]) -> Catalog {
+pub(super) fn catalog(roles: &[Role]) -> Catalog {
     let mut catalog = Catalog::default();
     catalog.server.version = 180_000;
     catalog.server.bootstrap_superuser = "postgres".into();
@@ -14,20 +14,20 @@ fn catalog(roles: &[Role]) -> Catalog {
     catalog
 }
 
-fn spec(roles: &[Role]) -> Spec {
+pub(super) fn spec(roles: &[Role]) -> Spec {
     Spec { roles: roles.iter().map(|role| (role.name.clone(), role.clone())).collect(), ..Spec::default() }
 }
 
-fn record(oid: u32, kind: Kind) -> Record {
+pub(super) fn record(oid: u32, kind: Kind) -> Record {
     let origin = Origin::Created;
     Record { oid: Some(oid), kind, origin, secret_version: None, row_version: None, applied: None, leaving_since: None }
 }
 
-fn user(name: &str) -> Role {
+pub(super) fn user(name: &str) -> Role {
     Role::new(name, Mode::Authoritative, Attributes::USER)
 }
 
-fn resolve_all(spec: &Spec, mut catalog: Catalog, records: &Records) -> Resolved {
+pub(super) fn resolve_all(spec: &Spec, mut catalog: Catalog, records: &Records) -> Resolved {
     let managed = managed(records, &catalog);
     catalog.assign_standing(&BTreeSet::new(), &managed);
     resolve(spec, &catalog, records, &BTreeMap::new())

@@ -18,7 +18,8 @@
 //! - *found and not wished*: a grant on each object; or one on all, if every object has it.
 //!
 //! What a role owns is left out on both sides: an owner holds everything. And what is found on a column is left out where
-//! it will go together with what is found too much on its table: see [`columns`].
+//! it will go together with what is found too much on its table: see [`columns`]. Of a role from which nothing is taken,
+//! what is found on one object counts as wished for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -196,6 +197,9 @@ impl Wishes {
                     .help("create it, or correct its name; the next cycle looks again"),
             );
         }
+        if role.mode.keeps() {
+            wishes.keep(role, place);
+        }
         wishes.all_wins();
         wishes.plan_ahead(role, place, findings);
         wishes.leave(role, place, findings);
@@ -220,6 +224,18 @@ impl Wishes {
             finding.help("take it out of `grants`; let a superuser write the functions, and grant EXECUTE on them"),
         );
         true
+    }
+
+    /// What is found stays: as if it had been wished for, on each object by itself.
+    fn keep(&mut self, role: &Role, place: &Place<'_>) {
+        for (object, held) in place.objects.held.get(&role.name).into_iter().flatten() {
+            if place.owns(&role.name, object) {
+                continue;
+            }
+            let extent = self.one.entry(object.clone()).or_default();
+            extent.0 |= held.privileges;
+            extent.1 |= held.grantable;
+        }
     }
 
     /// What is wished for all need not be said of one, but for a grant option beyond that.
@@ -273,7 +289,9 @@ impl Wishes {
             let Some(maker) = object.future_owner().filter(|maker| !place.catalog.acts_as(maker)) else { continue };
             let wished = object.schema().zip(object.kind());
             let wished = wished.and_then(|(schema, kind)| self.all.get(&(kind, schema.to_owned())));
-            if !wished.is_some_and(|wish| wish.0.contains(held.privileges) && wish.1.contains(held.grantable)) {
+            let is_wished = role.mode.keeps()
+                || wished.is_some_and(|wish| wish.0.contains(held.privileges) && wish.1.contains(held.grantable));
+            if !is_wished {
                 surplus.insert(maker);
             }
             self.one.insert(object.clone(), (held.privileges, held.grantable));

@@ -16,6 +16,9 @@ mod grants;
 #[cfg(test)]
 mod grants_tests;
 pub mod locations;
+mod modes;
+#[cfg(test)]
+mod modes_tests;
 mod names;
 mod parse;
 #[cfg(test)]

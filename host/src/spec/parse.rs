@@ -10,6 +10,7 @@ use super::databases::Databases;
 use super::diagnostics::Diagnostic;
 use super::grants::Profiles;
 use super::locations::{Document, Locations};
+use super::modes::External;
 use super::names::{list, nearest};
 use super::user::{Edge, List, User};
 use super::yaml::{self, Entry, Kind, Node, Problem};
@@ -20,7 +21,7 @@ use crate::secret::SecretRef;
 /// More problems than anyone reads; the rest is counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-const TOP_KEYS: [&str; 4] = ["users", "roles", "databases", "profiles"];
+const TOP_KEYS: [&str; 6] = ["users", "roles", "databases", "profiles", "mode", "external"];
 
 /// What a good users.yaml says.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct DeclaredUser {
     pub roles: Vec<String>,
     /// As written: null, or a list of text.
     pub privileges: Value,
+    /// How much of it is spoken for.
+    pub mode: Mode,
     /// Position in `users`, from 0.
     pub order: usize,
 }
@@ -85,15 +88,17 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
         hidden: std::mem::take(&mut stream.comments),
         known_profiles: Profiles::default(),
         databases: Databases::default(),
+        mode: Mode::default(),
+        external: External::new(),
     };
     let declared = reader.document(&stream.documents);
     reader.across(&declared);
 
-    locations.hide(reader.hidden);
+    locations.hide(std::mem::take(&mut reader.hidden));
     if !reader.problems.is_empty() {
         return Err(explain(&locations, reader.problems));
     }
-    let spec = spec(&declared, reader.databases);
+    let spec = spec(&declared, reader);
     let users = declared.into_iter().filter(|it| it.list == List::Users);
     let users = users.map(|user| (user.name.clone(), user.declared())).collect();
     drop(stream);
@@ -125,6 +130,8 @@ pub(super) struct Reader {
     pub(super) hidden: Vec<Range<usize>>,
     pub(super) known_profiles: Profiles,
     pub(super) databases: Databases,
+    pub(super) mode: Mode,
+    pub(super) external: External,
 }
 
 impl Reader {
@@ -163,6 +170,13 @@ impl Reader {
             self.report(problem.help(NEVER));
             return Vec::new();
         };
+        if let Some(mode) = top.get("mode") {
+            // What is wrong with it is reported; then the default does for the rest of the reading.
+            self.mode = self.mode_word(mode, "/mode", "users.yaml").unwrap_or_default();
+        }
+        if let Some(external) = top.get("external") {
+            self.external = self.external_roles(external);
+        }
         if let Some(profiles) = top.get("profiles") {
             self.known_profiles = self.profiles(profiles);
         }
@@ -213,6 +227,7 @@ impl Reader {
                 self.report(problem.help("keep one of them").first(first.name_at.start));
                 continue;
             }
+            self.not_external(user);
             names.insert(&user.name, user);
             let Some(secret) = &user.secret else { continue };
             if let Some(first) = secrets.get(&secret.reference) {
@@ -327,8 +342,10 @@ impl Reader {
 }
 
 /// The spec of what has been found good.
-fn spec(declared: &[User<'_>], databases: Databases) -> Spec {
-    let mut spec = Spec { databases: databases.declared, public: databases.public, ..Spec::default() };
+fn spec(declared: &[User<'_>], reader: Reader) -> Spec {
+    let Reader { databases, mode, external, .. } = reader;
+    let external: BTreeSet<String> = external.into_keys().collect();
+    let mut spec = Spec { databases: databases.declared, public: databases.public, mode, external, ..Spec::default() };
     for user in declared {
         spec.roles.insert(user.name.clone(), role(user));
         if user.settings.is_some() {
@@ -341,19 +358,25 @@ fn spec(declared: &[User<'_>], databases: Databases) -> Spec {
             spec.disabled.insert(user.name.clone());
         }
     }
-    for user in declared {
-        for edge in &user.roles {
-            // Predefined roles are PostgreSQL's own: one can be a member of them, no more.
-            if !is_predefined(&edge.role) && !spec.roles.contains_key(&edge.role) {
-                spec.roles.insert(edge.role.clone(), named(&edge.role, user.path(&format!("/roles/{}", edge.index))));
-            }
+    // Whoever is only observed has nothing made for it.
+    let edges = declared.iter().flat_map(|user| {
+        let path = |edge: &Edge| user.path(&format!("/roles/{}", edge.index));
+        user.roles.iter().map(move |edge| (edge.role.clone(), path(edge), user.mode))
+    });
+    let owners = databases.owners.into_iter().map(|(owner, path)| (owner, path, mode));
+    for (name, path, mode) in edges.chain(owners) {
+        // Predefined roles are PostgreSQL's own: one can be a member of them, no more.
+        if is_predefined(&name) || spec.external.contains(&name) || spec.roles.contains_key(&name) {
+            continue;
+        }
+        if mode == Mode::Observe {
+            spec.spared.insert(name);
+        } else {
+            spec.roles.insert(name.clone(), named(&name, path));
         }
     }
-    for (owner, path) in databases.owners {
-        if !is_predefined(&owner) && !spec.roles.contains_key(&owner) {
-            spec.roles.insert(owner.clone(), named(&owner, path));
-        }
-    }
+    let roles = &spec.roles;
+    spec.spared.retain(|name| !roles.contains_key(name));
     spec
 }
 
@@ -368,7 +391,7 @@ fn role(user: &User<'_>) -> Role {
     if user.disabled {
         attributes -= Attributes::LOGIN;
     }
-    let mut role = Role::new(&user.name, Mode::Authoritative, attributes);
+    let mut role = Role::new(&user.name, user.mode, attributes);
     role.connection_limit = user.attributes.connection_limit;
     role.valid_until = user.attributes.valid_until;
     role.comment.clone_from(&user.attributes.comment);

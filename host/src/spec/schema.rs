@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::FLAGS;
 use super::grants::built_in_profiles;
+use super::modes::MODES;
 use super::names::MAX_NAME;
 use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
@@ -36,6 +37,8 @@ pub fn schema() -> Value {
                 "type": "array",
                 "items": database(),
             },
+            "mode": described(mode(), "Of every role that has none of its own, and of what PUBLIC holds."),
+            "external": described(names(), "Roles that may be named, and are not made, changed or dropped."),
             "profiles": {
                 "description": "Names for what is often granted together in one schema.",
                 "type": "object",
@@ -162,6 +165,7 @@ fn property(key: &str) -> Value {
             json!({ "anyOf": [{ "const": "unlimited" }, { "type": "integer", "minimum": 0, "maximum": i32::MAX }] }),
             "Sessions at once.",
         ),
+        "mode" => described(mode(), "How much of the role is spoken for. Left out: the file's."),
         "comment" => described(json!({ "type": "string" }), "COMMENT ON ROLE. Left out: it stays as it is."),
         flag if FLAGS.iter().any(|(known, _)| *known == flag) => {
             let keyword = flag.to_uppercase();
@@ -169,6 +173,10 @@ fn property(key: &str) -> Value {
         }
         _ => json!({}),
     }
+}
+
+fn mode() -> Value {
+    json!({ "enum": MODES, "default": MODES[0] })
 }
 
 /// A date, or a time with its offset from UTC.

@@ -11,12 +11,12 @@ use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_n
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{Grant, Privileges, Setting};
+use crate::model::{Grant, Mode, Privileges, Setting};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
-const ACCESS_KEYS: [&str; 8] =
-    ["renamed_from", "database", "databases", "roles", "privileges", "grants", "settings", "database_settings"];
+const ACCESS_KEYS: [&str; 9] =
+    ["renamed_from", "database", "databases", "roles", "privileges", "grants", "settings", "database_settings", "mode"];
 const USER_KEYS: [&str; 7] = ["disabled", "secret", "password", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
@@ -97,6 +97,8 @@ pub(super) struct User<'a> {
     pub(super) attributes: Attributes,
     /// `None`: nothing is said of them.
     pub(super) settings: Option<Vec<Setting>>,
+    /// The file's, if it has none of its own.
+    pub(super) mode: Mode,
 }
 
 /// Where a user's password comes from, and where that is said.
@@ -125,6 +127,7 @@ impl User<'_> {
                 Kind::Sequence(items) => items.iter().filter_map(Node::text).map(Value::from).collect(),
                 _ => Value::Null,
             }),
+            mode: self.mode,
             order: self.index,
         }
     }
@@ -160,6 +163,7 @@ impl Reader {
         let grants = self.grants(node, &path, &who);
         let attributes = self.attributes(node, &path, &who);
         let settings = self.settings(node, &path, &who);
+        let mode = node.get("mode").and_then(|node| self.mode_word(node, &format!("{path}/mode"), &who));
         // What a role has no key for is refused, and hidden like all that may be a password.
         let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
         let (name, name_at) = name?;
@@ -178,6 +182,7 @@ impl Reader {
             secret,
             attributes,
             settings,
+            mode: mode.unwrap_or(self.mode),
         })
     }
 

@@ -11,6 +11,7 @@ pub(super) fn role(role: &Role) -> Vec<String> {
         match role.mode {
             Mode::Authoritative => "authoritative",
             Mode::Additive => "additive",
+            Mode::Adopt => "additive, never made",
             Mode::Present => "must be present",
             Mode::Observe => "observed only",
         }

@@ -84,10 +84,7 @@ impl Incoming<'_> {
             databases: by_name("database", spec.databases, |found| Ok((found.name.clone(), database(found)?)))?,
             scripts,
             // No policy knows of it: who takes the spec over keeps its own.
-            exact_settings: Default::default(),
-            public: Vec::new(),
-            renamed_from: Default::default(),
-            disabled: Default::default(),
+            ..model::Spec::default()
         })
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
             name: &role.name,
             mode: match role.mode {
                 model::Mode::Authoritative => wit::Mode::Authoritative,
-                model::Mode::Additive => wit::Mode::Additive,
+                model::Mode::Additive | model::Mode::Adopt => wit::Mode::Additive,
                 model::Mode::Present => wit::Mode::Present,
                 model::Mode::Observe => wit::Mode::Observe,
             },
