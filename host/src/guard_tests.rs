@@ -1,5 +1,7 @@
 //! A hostile planner against the guard: each of its tricks is one test.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::model::{Credential, Membership, Mode, SecretState, Standing};
 use crate::plan::{Cause, Proposal, Risk, RolePatch, assemble};

@@ -62,6 +62,12 @@ fn it_takes_every_users_yaml_that_is_shown() {
     takes(&schema, "README.md", &manifest(whole, "README.md"));
     let grants = shown.iter().find(|text| text.contains("grants:")).expect("grants");
     takes(&schema, "README.md", &serde_saphyr::from_str(&format!("users: []\n{}", dedented(grants))).unwrap());
+    let reference = read("docs/users.md");
+    let shown: Vec<&str> = reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(shown.len() > 1, "docs/users.md shows less than it did");
+    for part in shown {
+        takes(&schema, "docs/users.md", &serde_saphyr::from_str(&format!("users: []\n{}", dedented(part))).unwrap());
+    }
 }
 
 /// The lines without the indentation of the first.

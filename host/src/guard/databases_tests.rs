@@ -1,5 +1,7 @@
 //! A hostile planner and databases: it gets none that is not declared, no other owner, and nothing of the ledger.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::catalog::{Objects, Schema};
 use crate::model::{self, Database, Mode, Object, Spec};

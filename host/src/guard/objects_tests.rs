@@ -1,6 +1,8 @@
 //! A hostile planner inside of databases: what nobody has found or declared is refused, and who would
 //! be left with nothing waits for a person.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::catalog::{Held, Objects, Schema};
 use crate::model::{Database, Grant, Mode, Object, ObjectKind, Privileges, Role, Spec};
