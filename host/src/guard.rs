@@ -170,7 +170,7 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
             violations.push(Violation { rule: "impossible-step", message: impossible.to_string() });
         }
         Ok(outcome) => {
-            powers::of_passwords(&catalog.roles, &outcome, &bounds.allowed_powers, &mut violations);
+            powers::of_passwords(catalog, &outcome, &bounds.allowed_powers, &mut violations);
             powers::raised(&catalog.roles, &outcome.roles, &resolved.in_scope, &bounds.allowed_powers, &mut violations);
             let options = catalog.server.has_membership_options();
             for difference in replay::differences(&outcome, &resolved.desired, &resolved.removable, options) {
@@ -409,7 +409,6 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
         let Some(found) = catalog.roles.get(name) else { continue };
         if matches!(step.change, Change::RevokePrivilege { .. })
             && resolved.desired.get(name).is_some_and(|wanted| holds_inside(found) && !holds_inside(wanted))
-            && !databases::owns_by_now(name, resolved)
         {
             emptied.insert(name);
         }
@@ -430,7 +429,6 @@ fn held(plan: &Plan, resolved: &Resolved, catalog: &Catalog, bounds: &Bounds) ->
             Change::RevokePrivilege { .. } => {
                 found.databases().next().is_some()
                     && resolved.desired.get(name).is_some_and(|wanted| wanted.databases().next().is_none())
-                    && !databases::owns_by_now(name, resolved)
             }
             Change::RevokeRole { .. } => resolved.desired.get(name).is_some_and(|wanted| wanted.memberships.is_empty()),
             _ => false,

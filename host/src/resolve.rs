@@ -153,13 +153,14 @@ pub(crate) fn is_same(name: &str, record: &Record, catalog: &Catalog) -> bool {
 /// Completes the spec. `in_sync` tells for each existing role with a credential whether the server
 /// holds that password. The catalog's standings are those that `Catalog::assign_standing` gave.
 pub fn resolve(spec: &Spec, catalog: &Catalog, records: &Records, in_sync: &BTreeMap<String, bool>) -> Resolved {
-    resolve_with(&BTreeSet::new(), Grace::default(), spec, catalog, records, in_sync)
+    resolve_with((&BTreeSet::new(), &BTreeSet::new()), Grace::default(), spec, catalog, records, in_sync)
 }
 
 /// The same, where users that have gone from the spec are disabled for a while before they are dropped, and with roles
-/// that are left as they are whatever is declared. What to say of the latter is up to the caller.
+/// that are left as they are whatever is declared. What to say of the latter is up to the caller. Not even what is due
+/// at once, as a disabled login is, is taken from those that are left out wholly.
 pub fn resolve_with(
-    left_out: &BTreeSet<String>,
+    (left_out, wholly): (&BTreeSet<String>, &BTreeSet<String>),
     grace: Grace,
     spec: &Spec,
     catalog: &Catalog,
@@ -220,7 +221,7 @@ pub fn resolve_with(
         resolved.in_scope.insert(name.clone());
         resolved.desired.insert(name.clone(), role);
     }
-    disable(spec, catalog, &mut resolved);
+    disable(wholly, spec, catalog, &mut resolved);
     let will_be = |owner: &str| catalog.roles.contains_key(owner) || resolved.desired.contains_key(owner);
     let mut findings = Vec::new();
     resolved.databases = databases::desired(spec, catalog, will_be, &mut findings);
@@ -232,13 +233,15 @@ pub fn resolve_with(
 }
 
 /// Who is disabled is kept out, also if it is otherwise left as it is.
-fn disable(spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
-    for name in &spec.disabled {
-        let is_ours = spec.roles.get(name).is_some_and(|role| role.mode != Mode::Observe);
-        let Some(role) = resolved.desired.get_mut(name).filter(|_| is_ours) else { continue };
+fn disable(wholly: &BTreeSet<String>, spec: &Spec, catalog: &Catalog, resolved: &mut Resolved) {
+    for name in spec.disabled.difference(wholly) {
+        let declared = spec.roles.get(name).filter(|role| role.mode != Mode::Observe);
+        let (Some(declared), Some(role)) = (declared, resolved.desired.get_mut(name)) else { continue };
         // Also where it is otherwise left as it is, and whatever a policy made of it.
         if role.is_user() && !catalog.is_protected(name) {
             role.attributes -= Attributes::LOGIN;
+            // What was found has no mode; what becomes of it once it is declared no more depends on that.
+            role.mode = declared.mode;
             resolved.in_scope.insert(name.clone());
         }
         if !role.is_user() {

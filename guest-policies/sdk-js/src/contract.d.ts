@@ -212,8 +212,8 @@ export interface Label {
 }
 
 /**
- * PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the name
- * `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
+ * PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the
+ * name `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
  */
 export interface Role {
     name: string;
@@ -247,6 +247,10 @@ export interface Schema {
     path: string;
 }
 
+/**
+ * What is not declared of it is `none`, and stays as it is. As found: the schemas of those
+ * databases that the spec declares schemas of.
+ */
 export interface Database {
     name: string;
     /** As declared: `none` leaves the owner as it is. */
@@ -356,7 +360,12 @@ export type Change =
     | { tag: 'set-setting'; val: RoleSetting }
     | { tag: 'reset-setting'; val: RoleSetting }
     | { tag: 'drop-role'; val: Removal }
+    /** With all that is declared of it; the host takes it apart. */
     | { tag: 'create-database'; val: Database }
+    /**
+     * What differs: `none` leaves a field as it is, and `schemas` are those to make or to give
+     * to another owner.
+     */
     | { tag: 'alter-database'; val: Database }
     /** Run the custom script of this name. */
     | { tag: 'run-script'; val: string };

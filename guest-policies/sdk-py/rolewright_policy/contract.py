@@ -372,10 +372,12 @@ class Label:
     value: str
 
 
-# PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the name
-# `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
 @dataclass(slots=True)
 class Role:
+    """PUBLIC is among the roles, too, on both sides, where users.yaml says what it may: under the
+    name `public`, which PostgreSQL lets no role have. It holds grants and nothing else.
+    """
+
     name: str
     mode: Mode
     standing: Standing
@@ -408,6 +410,10 @@ class Schema:
 
 @dataclass(slots=True)
 class Database:
+    """What is not declared of it is `none`, and stays as it is. As found: the schemas of those
+    databases that the spec declares schemas of.
+    """
+
     name: str
     # As declared: `none` leaves the owner as it is.
     owner: str | None = None
@@ -578,11 +584,17 @@ class ChangeDropRole:
 
 @dataclass(slots=True)
 class ChangeCreateDatabase:
+    """With all that is declared of it; the host takes it apart."""
+
     value: Database
 
 
 @dataclass(slots=True)
 class ChangeAlterDatabase:
+    """What differs: `none` leaves a field as it is, and `schemas` are those to make or to give
+    to another owner.
+    """
+
     value: Database
 
 

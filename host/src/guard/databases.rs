@@ -6,7 +6,6 @@ use super::Violation;
 use crate::catalog::Catalog;
 use crate::model::{Database, LEDGER_SCHEMA, Limit};
 use crate::plan::{Change, Step};
-use crate::resolve::Resolved;
 
 /// Tells `violate` which rules a step breaks, and how. Every name in it is one that is declared, so none needs a rule
 /// of its own.
@@ -43,13 +42,6 @@ pub(super) fn check(
     for message in fields.into_iter().chain(schemas).flatten() {
         violate("not-as-desired", message);
     }
-}
-
-/// Whether a role owns something by the time that the plan is done: then it needs no grant there, and loses nothing.
-pub(super) fn owns_by_now(role: &str, resolved: &Resolved) -> bool {
-    let owned = |owner: &Option<String>| owner.as_deref() == Some(role);
-    let mut databases = resolved.databases.values();
-    databases.any(|database| owned(&database.owner) || database.schemas.iter().any(|schema| owned(&schema.owner)))
 }
 
 /// Databases that the plan does not leave as they are declared.

@@ -111,7 +111,10 @@ impl GuardedPlan {
         if renamed.is_empty() {
             return self.on_the_server();
         }
-        self.picked(|change| change.database().is_none() && !is_with_rename(change, &renamed))
+        self.picked(|change| {
+            let makes = matches!(change, Change::CreateDatabase(_));
+            change.database().is_none() && !makes && !is_with_rename(change, &renamed)
+        })
     }
 
     fn renamed(&self) -> BTreeSet<&str> {
@@ -185,10 +188,10 @@ impl Part<'_> {
         (0..self.steps.len()).filter_map(|index| self.position(index)).collect()
     }
 
-    /// The same without the steps of some roles.
+    /// The same without the steps of some roles and databases, as [`Change::subject`] calls them.
     #[must_use]
-    pub fn without(&self, roles: &BTreeSet<&str>) -> Part<'static> {
-        let stays = |step: &Step| step.change.role().is_none_or(|role| !roles.contains(role));
+    pub fn without(&self, subjects: &BTreeSet<&str>) -> Part<'static> {
+        let stays = |step: &Step| !subjects.contains(step.change.subject().as_ref());
         let (positions, steps) =
             self.indexed().filter(|(_, step)| stays(step)).map(|(index, step)| (index, step.clone())).unzip();
         Part { steps: Cow::Owned(steps), positions: Some(positions), units: None }

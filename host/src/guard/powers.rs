@@ -4,7 +4,8 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Violation;
+use super::{Violation, privileges};
+use crate::catalog::Catalog;
 use crate::model::{Attributes, Role, Standing};
 use crate::plan::replay::{Outcome, Roles};
 
@@ -58,15 +59,16 @@ pub(super) fn raised(
 /// Rule 3, too: whoever knows a role's password has its power. So no Secret sets the password of one that is strong,
 /// also if it was there before and keeps what it has.
 pub(super) fn of_passwords(
-    before: &BTreeMap<String, Role>,
+    catalog: &Catalog,
     outcome: &Outcome<'_>,
     allowed: &BTreeSet<String>,
     violations: &mut Vec<Violation>,
 ) {
     let allowed: BTreeSet<String> = allowed.iter().map(|power| power.to_lowercase()).collect();
     let mut reach = Reach::new(&outcome.roles);
-    for name in outcome.passwords_set.iter().filter(|name| before.contains_key(*name)) {
-        for power in reach.of(name).into_iter().filter(|power| !allowed.contains(&power.to_lowercase())) {
+    for name in outcome.passwords_set.iter().filter(|name| catalog.roles.contains_key(*name)) {
+        let held = reach.of(name).into_iter().chain(privileges::reached(name, catalog).into_keys());
+        for power in held.filter(|power| !allowed.contains(&power.to_lowercase())) {
             violations.push(Violation {
                 rule: "power-raised",
                 message: format!(

@@ -87,7 +87,7 @@ fn powers(on: &Object, privileges: Privileges) -> BTreeSet<&'static str> {
 
 /// The powers that a role holds, and those of every role that it is a member of, as far as was looked; each with the name
 /// of one that holds it.
-fn reached<'a>(role: &'a str, catalog: &'a Catalog) -> BTreeMap<&'static str, &'a str> {
+pub(super) fn reached<'a>(role: &'a str, catalog: &'a Catalog) -> BTreeMap<&'static str, &'a str> {
     let mut reached = BTreeMap::new();
     let mut seen: BTreeSet<&str> = BTreeSet::from([role]);
     let mut next: Vec<&str> = vec![role];

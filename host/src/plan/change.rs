@@ -137,11 +137,12 @@ impl Change {
         }
     }
 
-    /// Whom the change succeeds or fails with: the role that it is about, or the database, as it is called in a sentence.
+    /// Whom the change succeeds or fails with: the role that it is about, or the database, as it is called in a
+    /// sentence. What everybody may there belongs to the database.
     pub fn subject(&self) -> Cow<'_, str> {
-        match self {
-            Change::CreateDatabase(database) | Change::AlterDatabase(database) => in_words(&database.name).into(),
-            change => change.role().unwrap_or_default().into(),
+        match self.own_database() {
+            Some(database) => in_words(database).into(),
+            None => self.role().unwrap_or_default().into(),
         }
     }
 

@@ -188,8 +188,10 @@ pub async fn one_by_one(
             Err((error, action)) => {
                 client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
                 let version = renderer.catalog.server.version;
-                let is_role =
-                    steps.iter().filter_map(|index| part.steps().get(*index)).any(|it| it.change.role().is_some());
+                let is_role = steps
+                    .iter()
+                    .filter_map(|index| part.steps().get(*index))
+                    .any(|it| it.change.own_database().is_none());
                 let of_database = format!("{action}: {role}");
                 let attempt = if is_role {
                     Attempt { action, role: Some(&role), server_version: version }

@@ -200,6 +200,15 @@ async fn one_text(client: &Client, sql: &str) -> Result<String, Error> {
     rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
 }
 
+/// Whether two of them differ at most in what is said of databases.
+pub fn agree_but_for_databases(a: &str, b: &str) -> bool {
+    // The part of pg_database is the fourth: see the queries.
+    let others = |text: &str| {
+        text.split(':').enumerate().filter(|(part, _)| *part != 3).map(|(_, it)| it.to_owned()).collect::<Vec<_>>()
+    };
+    others(a) == others(b)
+}
+
 /// What a removal will meet, for each of the roles named.
 pub async fn removals(
     client: &Client,

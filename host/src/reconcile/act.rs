@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
-use super::removals::locked_out;
+use super::removals::{locked_out, locks_out};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
@@ -185,7 +185,7 @@ impl Reconciler {
             claim: update.claim.clone(),
             ..Update::default()
         };
-        let is_all = planned.observation.catalog.absent.is_empty();
+        let is_all = planned.observation.catalog.absent.is_empty() && !locks_out(planned);
         let agrees = is_all && failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
         let inputs = agrees.then(|| planned.observation.inputs.clone());
         self.record_inside(client, planned, &mut update, inputs, reached, ledger).await
@@ -303,6 +303,7 @@ impl Reconciler {
         let fingerprint = self.fingerprint(client, planned).await?;
         // A new database may hold what template1 does: that is looked at in the next cycle.
         let is_all = planned.observation.catalog.absent.is_empty()
+            && !locks_out(planned)
             && planned.plan.steps.iter().all(|step| step.change.database().is_none());
         if turn.is_last && is_all && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let inputs = planned.observation.inputs.clone();

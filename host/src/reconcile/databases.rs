@@ -19,7 +19,7 @@ use crate::plan::change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
-use crate::postgres::{connect, objects, retry};
+use crate::postgres::{connect, objects, retry, snapshot};
 use crate::resolve::renames::{self, Rename};
 use crate::resolve::wishes;
 
@@ -30,6 +30,8 @@ pub(super) struct Progress {
     pub(super) fingerprints: BTreeMap<String, String>,
     /// Roles that could not be brought to what they are to hold.
     pub(super) failed: Vec<Failed>,
+    /// Databases that could not be made.
+    pub(super) missing: BTreeSet<String>,
 }
 
 /// One of two turns in each database.
@@ -117,8 +119,13 @@ impl Reconciler {
         }
         let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
         let made = apply::make_databases(client, &part, &renderer).await;
-        progress.failed.extend(self.attempt(made, planned, "create the databases")?);
-        Ok(Some(self.fingerprint(client, planned).await?))
+        let failed = self.attempt(made, planned, "create the databases")?;
+        let is_missing = |name: &&str| failed.iter().any(|failed| failed.role == change::in_words(name));
+        progress.missing.extend(plan.plan().databases_created().filter(is_missing).map(str::to_owned));
+        progress.failed.extend(failed);
+        let now = self.fingerprint(client, planned).await?;
+        // That took a while: if anything else has moved meanwhile, the plan is one for another server.
+        Ok(snapshot::agree_but_for_databases(&now, &catalog.fingerprint).then_some(now))
     }
 
     /// One turn in every database that the plan is about. `None`: one of them moved since it was read.
@@ -133,7 +140,8 @@ impl Reconciler {
     ) -> Result<Option<()>, CycleError> {
         for (database, part) in parts {
             let failed: BTreeSet<&str> = progress.failed.iter().map(|failed| failed.role.as_str()).collect();
-            if failed.contains(change::in_words(database).as_str()) {
+            let is_new = planned.observation.catalog.absent.contains(*database);
+            if is_new && progress.missing.contains(*database) {
                 // It could not be made, and so nothing in it.
                 let error = |role: &str| ServerError::without_database(role, database);
                 let roles: BTreeSet<&str> = part.steps().iter().filter_map(|step| step.change.role()).collect();
@@ -142,6 +150,15 @@ impl Reconciler {
                 let more: Vec<Failed> = roles
                     .map(|role| Failed { role: role.to_owned(), steps: steps(role), error: error(role) })
                     .collect();
+                let own = planned
+                    .plan
+                    .steps
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, step)| step.change.role().is_none() && step.change.database() == Some(*database));
+                let own: Vec<usize> = own.map(|(index, _)| index).collect();
+                let known = progress.failed.iter_mut().find(|it| it.role == change::in_words(database));
+                known.into_iter().for_each(|it| it.steps.extend(&own));
                 progress.failed.extend(more);
                 continue;
             }

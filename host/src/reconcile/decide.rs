@@ -153,7 +153,8 @@ impl Reconciler {
         let mut left_out = LeftOut::default();
         let (mut resolved, steps, by) = loop {
             let (records, in_sync) = (&observation.state.records, &observation.in_sync);
-            let mut resolved = resolve::resolve_with(&left_out.roles, grace, &spec, catalog, records, in_sync);
+            let mut resolved =
+                resolve::resolve_with((&left_out.roles, &left_out.wholly), grace, &spec, catalog, records, in_sync);
             resolved.renames.clone_from(&observation.renames);
             let ended = terms.ended.iter().filter(|(member, _)| !left_out.wholly.contains(member)).cloned();
             terms::enforce(&ended.collect::<Vec<_>>(), &spec, catalog, &mut resolved);

@@ -36,6 +36,11 @@ impl Reconciler {
                 Some(record) if is_same(name, record, &observation.catalog) => record.origin,
                 _ => Origin::Adopted,
             };
+            if let Some(record) = known.filter(|_| planned.resolved.skipped.contains(name)) {
+                // Only what cannot wait is done with it; what it was declared to be is not forgotten for that.
+                upserts.insert(name.clone(), with_less(record.clone(), desired));
+                continue;
+            }
             let left = planned.resolved.leaving.get(name);
             // Who leaves may come back: what it was declared to be is not forgotten.
             let kept = known.filter(|_| left.is_some());
@@ -82,6 +87,15 @@ impl Reconciler {
         let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
         !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
     }
+}
+
+/// The record of a role that was left as it is, but for a login or memberships that it had to lose.
+fn with_less(mut record: Record, desired: &Role) -> Record {
+    if let Some(applied) = &mut record.applied {
+        applied.attributes -= Attributes::LOGIN - desired.attributes;
+        applied.memberships.retain(|edge| desired.memberships.iter().any(|it| it.role == edge.role));
+    }
+    record
 }
 
 /// No finding that somebody should see again in the next cycle.

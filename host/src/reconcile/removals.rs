@@ -17,11 +17,16 @@ use crate::postgres::snapshot;
 
 /// Users that the plan has kept from logging in, without those that failed.
 pub(super) fn locked_out<'a>(planned: &'a Planned, failed: &BTreeSet<&str>) -> Vec<&'a str> {
-    let disabled = planned.plan.steps.iter().filter_map(|step| match &step.change {
-        Change::AlterRole(patch) if patch.clear.contains(Attributes::LOGIN) => Some(patch.name.as_str()),
-        _ => None,
-    });
-    disabled.filter(|name| planned.resolved.disabled.contains(*name) && !failed.contains(name)).collect()
+    planned.resolved.disabled.iter().map(String::as_str).filter(|name| !failed.contains(name)).collect()
+}
+
+/// Whether the plan takes somebody's login. Then not all is done when it is committed: there are sessions to end.
+pub(super) fn locks_out(planned: &Planned) -> bool {
+    planned
+        .plan
+        .steps
+        .iter()
+        .any(|step| matches!(&step.change, Change::AlterRole(patch) if patch.clear.contains(Attributes::LOGIN)))
 }
 
 impl Reconciler {

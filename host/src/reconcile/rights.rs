@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
-use crate::model::{Finding, Severity, Spec};
+use crate::model::{Finding, PUBLIC, Severity, Spec};
 use crate::plan::{Plan, Step};
 use crate::present;
 use crate::resolve::Resolved;
@@ -28,14 +28,15 @@ impl LeftOut {
     pub(super) fn grows(&mut self, steps: &[Step], catalog: &Catalog, resolved: &Resolved) -> bool {
         let may_change = |role: &str| resolved.in_scope.contains(role) || resolved.removable.contains(role);
         let denied = rights::denied(steps, catalog, &resolved.desired);
-        let denied: Reasons = denied.into_iter().filter(|(role, _)| may_change(role)).collect();
-        for (role, reasons) in &denied {
-            if !self.roles.insert(role.clone()) {
-                self.wholly.insert(role.clone());
-            }
-            self.reasons.entry(role.clone()).or_insert_with(|| reasons.clone());
+        // PUBLIC is none of the roles that can be left out: the server says what it has against that.
+        let denied: Reasons =
+            denied.into_iter().filter(|(role, _)| may_change(role) && role.as_str() != PUBLIC).collect();
+        let mut grows = false;
+        for (role, reasons) in denied {
+            grows |= self.roles.insert(role.clone()) || self.wholly.insert(role.clone());
+            self.reasons.entry(role).or_insert(reasons);
         }
-        !denied.is_empty()
+        grows
     }
 
     /// What to say of them, the ones that are no longer declared included.

@@ -4,7 +4,7 @@
 //! PUBLIC becomes a role like any other here, on both sides, with what it holds on those databases and schemas that
 //! say so. So a planner needs no word for it, and nobody else's business is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, Held, Objects, Question, Schema};
 use crate::model::{
@@ -33,13 +33,20 @@ pub fn ask(spec: &Spec, questions: &mut BTreeMap<String, Question>) {
 /// them. The databases themselves stay as they were found, for who plans.
 pub fn foresee(spec: &mut Spec, catalog: &mut Catalog, questions: &BTreeMap<String, Question>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let absent = spec.databases.keys().filter(|name| !catalog.databases.contains_key(*name));
+    catalog.absent.extend(absent.cloned().collect::<Vec<_>>());
+    if !spec.databases.is_empty() {
+        owners(spec, catalog);
+    }
     for declared in spec.databases.values() {
         let name = &declared.name;
-        let owners = declared.schemas.iter().filter_map(|schema| schema.owner.as_ref()).chain(&declared.owner);
-        catalog.foreseen.extend(owners.filter(|owner| spec.roles.contains_key(*owner)).cloned());
-        catalog.future_owners.extend(declared.owner.clone().map(|owner| (name.clone(), owner)));
+        if let Some(owner) = declared.owner.as_ref().filter(|owner| catalog.will_have(owner)) {
+            catalog.future_owners.insert(name.clone(), owner.clone());
+            // What an owner was granted becomes a part of what it has as the owner: there is nothing to take away.
+            let on = Object::Database(name.clone());
+            catalog.roles.get_mut(owner).into_iter().for_each(|owner| owner.grants.retain(|grant| grant.on != on));
+        }
         if !catalog.databases.contains_key(name) {
-            catalog.absent.insert(name.clone());
             catalog.public.insert(name.clone(), FRESH);
             if questions.contains_key(name) {
                 let fresh = fresh(&catalog.server.bootstrap_superuser, catalog.server.version);
@@ -54,12 +61,17 @@ pub fn foresee(spec: &mut Spec, catalog: &mut Catalog, questions: &BTreeMap<Stri
                     .help("let the controller connect to it, or take its schemas out of users.yaml"),
             );
         }
+        let owners = declared.schemas.iter().filter_map(|schema| schema.owner.clone());
+        let expected: BTreeSet<String> = owners.filter(|owner| catalog.will_have(owner)).collect();
         let Some(objects) = catalog.objects.get_mut(name) else { continue };
         if let Some(found) = catalog.databases.get_mut(name) {
             found.schemas = as_found(objects);
         }
         for schema in &declared.schemas {
-            let owner = schema.owner.clone();
+            let owner = schema.owner.clone().filter(|owner| expected.contains(owner));
+            if let Some(held) = owner.as_ref().and_then(|owner| objects.held.get_mut(owner)) {
+                held.remove(&Object::Schema(schema.name.clone()));
+            }
             match objects.schemas.get_mut(&schema.name) {
                 Some(found) => found.owner = owner.unwrap_or_else(|| found.owner.clone()),
                 None => {
@@ -71,6 +83,20 @@ pub fn foresee(spec: &mut Spec, catalog: &mut Catalog, questions: &BTreeMap<Stri
     }
     everybody(spec, catalog);
     findings
+}
+
+/// Owners that are declared and absent, and will be made: not those that are left as they are this time.
+fn owners(spec: &Spec, catalog: &mut Catalog) {
+    let skipped = super::skipped::skipped(&BTreeSet::new(), spec, catalog, &mut Vec::new());
+    let is_made = |owner: &&String| {
+        let mode = spec.roles.get(*owner).map(|role| role.mode);
+        mode.is_some_and(|mode| !matches!(mode, Mode::Observe | Mode::Adopt)) && !skipped.contains(*owner)
+    };
+    let databases = spec.databases.values();
+    let owners = databases
+        .flat_map(|database| database.schemas.iter().filter_map(|schema| schema.owner.as_ref()).chain(&database.owner));
+    let foreseen: Vec<String> = owners.filter(is_made).cloned().collect();
+    catalog.foreseen.extend(foreseen);
 }
 
 /// What is desired of databases; `None` of an owner that will not be there.

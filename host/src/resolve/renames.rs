@@ -26,7 +26,6 @@ pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
     if spec.renamed_from.is_empty() {
         return Vec::new();
     }
-    let left = skipped::skipped(&BTreeSet::new(), spec, catalog, &mut Vec::new());
     let declared =
         |name: &String| spec.roles.get(name).is_some_and(|role| !matches!(role.mode, Mode::Present | Mode::Observe));
     let is_due = |(to, from): &(&String, &String)| {
@@ -35,11 +34,22 @@ pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
             && !catalog.is_protected(from)
             && !catalog.is_protected(to)
             && !spec.roles.contains_key(*from)
+            && !spec.external.contains(*from)
             && declared(to)
-            && !left.contains(*to)
     };
     let rename = |(to, from): (&String, &String)| Rename { from: from.clone(), to: to.clone() };
-    spec.renamed_from.iter().filter(is_due).map(rename).collect()
+    let mut due: Vec<Rename> = spec.renamed_from.iter().filter(is_due).map(rename).collect();
+    if due.is_empty() {
+        return due;
+    }
+    // What is left as it is, is to be judged of the server as it will be: with the new names, and with the databases
+    // that are declared.
+    let mut after = catalog.clone();
+    after.absent.extend(spec.databases.keys().filter(|name| !catalog.databases.contains_key(*name)).cloned());
+    carry_out(&due, &mut after);
+    let left = skipped::skipped(&BTreeSet::new(), spec, &after, &mut Vec::new());
+    due.retain(|rename| !left.contains(&rename.to));
+    due
 }
 
 /// New names by old ones, or the other way round.

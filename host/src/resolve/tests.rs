@@ -169,7 +169,7 @@ fn a_user_who_goes_stays_until_her_grace_is_over_and_so_do_her_groups() {
         let mut catalog = catalog(&[applied.clone(), team]);
         catalog.assign_standing(&BTreeSet::new(), &managed(&records, &catalog));
         let grace = Grace { now: 20 * DAY, seconds: 14 * DAY };
-        resolve_with(&BTreeSet::new(), grace, &spec(&[]), &catalog, &records, &BTreeMap::new())
+        resolve_with((&BTreeSet::new(), &BTreeSet::new()), grace, &spec(&[]), &catalog, &records, &BTreeMap::new())
     };
     let (now, before, after) = (left(None), left(Some(7 * DAY)), left(Some(6 * DAY)));
     assert_eq!(now.leaving["alice"], Leaving { since: 20 * DAY, until: 34 * DAY });
@@ -226,7 +226,14 @@ fn who_is_left_out_stays_as_it_is_and_so_does_the_group_that_it_is_a_member_of()
     let resolve = |left_out: &[&str]| {
         let left_out = left_out.iter().map(|name| (*name).to_owned()).collect();
         // Bob is declared to be in no group, Alice not at all.
-        resolve_with(&left_out, Grace::default(), &spec(&[user("bob")]), &catalog, &records, &BTreeMap::new())
+        resolve_with(
+            (&left_out, &BTreeSet::new()),
+            Grace::default(),
+            &spec(&[user("bob")]),
+            &catalog,
+            &records,
+            &BTreeMap::new(),
+        )
     };
     assert_eq!(resolve(&[]).removable, BTreeSet::from(["alice".to_owned(), "crew".to_owned()]));
     for name in ["alice", "bob"] {

@@ -259,6 +259,11 @@ impl Reader {
                 continue;
             }
             olds.insert(old, (user, at.start));
+            if self.external.contains_key(old.as_str()) {
+                let message = format!("{} is renamed from {old:?}, which is external", user.who());
+                let problem = Problem::new(at.clone(), "renamed-from-external", path.clone(), message);
+                self.report(problem.help("what is external is nobody's to change: take it out of one of the two"));
+            }
             if let Some(other) = names.get(old.as_str()) {
                 let message = format!("{} is renamed from {old:?}, which is declared itself", user.who());
                 let help = "take that entry out; where names are swapped or passed on, rename to a name that is free \
