@@ -56,6 +56,7 @@ mod shutdown;
 mod source_directory;
 mod state_file;
 mod tls;
+mod together;
 mod two_instances;
 mod user_fields;
 mod who_can;
