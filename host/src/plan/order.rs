@@ -6,8 +6,7 @@
 //! 2. renames, attributes, passwords
 //! 3. what is taken away: settings, privileges, memberships. Before what is given, so that an
 //!    edge that changes its options is first removed, then made anew
-//! 4. owners of databases and schemas, and new schemas: what an owner was granted before is taken away by then, and what
-//!    a former owner is to keep is granted after it
+//! 4. owners of databases and schemas, and new schemas: what a former owner is to keep is granted after it
 //! 5. what is given: memberships, privileges, settings
 //! 6. scripts
 //! 7. drops

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::convert::printable;
 use crate::catalog::is_predefined;
-use crate::model::{Database, Finding, Mode, Object, Role, Setting, Severity, Spec};
+use crate::model::{Database, Finding, Mode, Object, PUBLIC, Role, Setting, Severity, Spec};
 use crate::parameter;
 use crate::plan::Touch;
 
@@ -90,6 +90,9 @@ fn check_role(role: &Role, earlier: Option<&Role>) -> Result<(), String> {
     }
     if (role.has_password == Some(true)) != role.credential.is_some() {
         return Err(format!("it says that {name} has a password, and names no Secret for it, or the reverse"));
+    }
+    if [PUBLIC, "none"].contains(&role.name.as_str()) {
+        return Err(format!("it declares {name}, which PostgreSQL lets no role be called"));
     }
     let known = earlier.is_some_and(|earlier| earlier.mode == role.mode && earlier.is_user() == role.is_user());
     if is_predefined(&role.name) && !known && (role.is_user() || role.mode != Mode::Present) {
@@ -302,6 +305,9 @@ mod tests {
         assert!(named(&"ä".repeat(32)).unwrap_err().contains("64 bytes"));
         assert!(named("").unwrap_err().contains("empty"));
         assert!(named("a\0b").unwrap_err().contains("NUL"));
+        for reserved in ["public", "none"] {
+            assert!(named(reserved).unwrap_err().contains("lets no role be called"));
+        }
         let member_of = |name: &str| after(|spec| alice(spec).memberships.push(Membership::plain(name)));
         assert!(member_of("").unwrap_err().contains("empty"));
     }
