@@ -1,7 +1,5 @@
 //! A hostile planner against the guard: each of its tricks is one test.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::model::{Credential, Membership, Mode, SecretState, Standing};
 use crate::plan::{Cause, Proposal, Risk, RolePatch, assemble};
@@ -54,14 +52,9 @@ fn world() -> World {
     catalog.assign_standing(&BTreeSet::new(), &resolve::managed(&records, &catalog));
     let mut declared = role("alice", Attributes::USER);
     declared.credential = Some(Credential {
-        secret: "user-alice-secret".into(),
-        key: "password".into(),
         state: SecretState::Present,
         version: "1".into(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
+        ..Credential::new("user-alice-secret", "password")
     });
     let spec = crate::model::Spec { roles: [("alice".to_owned(), declared)].into(), ..Default::default() };
     let in_sync = [("alice".to_owned(), true)].into();

@@ -173,6 +173,22 @@ pub struct Credential {
     pub in_sync: Option<bool>,
 }
 
+impl Credential {
+    /// A password of which nothing is known but where it is to be.
+    pub fn new(secret: impl Into<String>, key: impl Into<String>) -> Self {
+        Credential {
+            secret: secret.into(),
+            key: key.into(),
+            state: SecretState::Missing,
+            version: String::new(),
+            changed_at: None,
+            labels: BTreeMap::new(),
+            strength: None,
+            in_sync: None,
+        }
+    }
+}
+
 /// `ALTER ROLE … [IN DATABASE …] SET name = value`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Setting {
@@ -370,6 +386,21 @@ pub const PUBLIC: &str = "public";
 
 /// The schema of DB_NAME that the ledger lies in: who could write there could make Rolewright believe anything.
 pub const LEDGER_SCHEMA: &str = "rolewright";
+
+impl Database {
+    /// One of which nothing is known but its name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Database {
+            name: name.into(),
+            owner: None,
+            connection_limit: None,
+            comment: None,
+            schemas: Vec::new(),
+            labels: BTreeMap::new(),
+            path: String::new(),
+        }
+    }
+}
 
 /// What users.yaml declares, group roles that are only named included. Keys are names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]

@@ -193,18 +193,8 @@ pub fn resolve_with(
             continue;
         }
         let mut role = match declared.mode {
-            Mode::Authoritative => {
-                if found.is_some() && recorded.is_none() && name != PUBLIC {
-                    resolved.findings.push(adopted(declared));
-                }
-                authoritative(declared, found, catalog, in_sync)
-            }
-            Mode::Additive | Mode::Adopt => {
-                if found.is_some() && recorded.is_none() && name != PUBLIC {
-                    resolved.findings.push(adopted(declared));
-                }
-                modes::additive(declared, found, catalog, in_sync)
-            }
+            Mode::Authoritative => authoritative(declared, found, catalog, in_sync),
+            Mode::Additive | Mode::Adopt => modes::additive(declared, found, catalog, in_sync),
             Mode::Present => match (found, recorded) {
                 (None, _) => complete(declared.clone()),
                 (Some(found), Some(record)) if found.standing == Standing::Managed => group(found, record.kind),
@@ -215,6 +205,9 @@ pub fn resolve_with(
             },
             Mode::Observe => continue,
         };
+        if declared.mode != Mode::Present && found.is_some() && recorded.is_none() && name != PUBLIC {
+            resolved.findings.push(adopted(declared));
+        }
         let settings = settings::complete(declared, found, recorded, is_exact);
         role.settings = settings.desired;
         resolved.settings.extend(settings.declared.map(|declared| (name.clone(), declared)));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, session};
 
+use super::crash::kill_at;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The OID of a role.
@@ -257,22 +259,7 @@ fn killed_at_any_moment_of_a_rename_the_next_one_finishes_it() {
         rolewright.apply().succeeds();
         let before = oid(&cluster, "alice");
         manifests.users(ALICIA).secret("alicia", "life-alice-6");
-        let mut holder = cluster.client(database);
-        let mut lock = holder.transaction().unwrap();
-        lock.batch_execute(&format!("LOCK TABLE {table} IN SHARE MODE")).unwrap();
-        let victim = rolewright.start(&["apply"]);
-        eventually("the controller to wait for the lock", PATIENCE, || {
-            let blocked = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-                           AND application_name <> 'test' AND wait_event_type = 'Lock'";
-            (cluster.value(blocked) != "0").then_some(())
-        });
-        victim.kill();
-        lock.rollback().unwrap();
-        eventually("the victim's sessions to end", PATIENCE, || {
-            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-                            AND application_name <> 'test'";
-            (cluster.value(sessions) == "0").then_some(())
-        });
+        kill_at(&rolewright, &cluster, database, table);
         let named = if cluster.has_role("alice") { "alice" } else { "alicia" };
         let record = format!("SELECT name FROM rolewright.roles WHERE oid = {before}");
         assert_eq!(cluster.column(&record), [named], "{table}: the ledger knows her by another name");
@@ -344,10 +331,36 @@ fn a_user_is_disabled_also_where_the_secret_is_missing_and_made_without_login() 
     cluster.refuses_login("bob", "life-bob-9", "postgres", "28000");
     assert!(cluster.memberships("alice").is_empty(), "whatever else she is declared to be waits");
     assert!(cluster.attribute("alice", "rolpassword").starts_with("SCRAM"), "no password is taken away");
+    // What is done already is not written down again.
+    let record = "SELECT xmin FROM rolewright.roles WHERE name = 'alice'";
+    let before = cluster.value(record);
+    rolewright.apply().exits_with(1);
+    assert_eq!(cluster.value(record), before);
     manifests.users("users:\n  - {username: alice}\n  - {username: bob}\n").secret("alice", "life-alice-9");
     rolewright.apply().succeeds();
     cluster.login("alice", "life-alice-9", "postgres");
     cluster.login("bob", "life-bob-9", "postgres");
+}
+
+#[test]
+fn a_session_that_cannot_be_ended_is_told_in_each_cycle_until_it_is() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("CREATE ROLE operator LOGIN CREATEROLE PASSWORD 'operator-1'");
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO operator");
+    let users = "users:\n  - {username: alice}\n  - {username: bob, password: none}\n";
+    manifests.users(users).secret("alice", "life-alice-16");
+    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("operator", "operator-1");
+    rolewright.apply().succeeds();
+    let mut session = cluster.login("alice", "life-alice-16", "postgres");
+    manifests.users(&users.replace("alice", "alice, disabled: true"));
+    for _ in 0..3 {
+        rolewright.apply().exits_with(1).mentions("end its sessions");
+        assert_eq!((cluster.attribute("alice", "rolcanlogin"), is_open(&mut session)), ("f".to_owned(), true));
+    }
+    cluster.sql("GRANT pg_signal_backend TO operator");
+    rolewright.apply().succeeds();
+    assert!(!is_open(&mut session));
+    rolewright.plan_json().is_empty();
 }
 
 #[test]
@@ -500,22 +513,7 @@ fn killed_before_the_ledger_knows_that_she_leaves_nothing_is_done() {
     let rolewright = Rolewright::new(&cluster, &manifests).env("REMOVAL_GRACE", "1h").env("MAX_DELETIONS", "1");
     rolewright.apply().succeeds();
     manifests.users(BOB);
-    let mut holder = cluster.client("postgres");
-    let mut lock = holder.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE rolewright.roles IN SHARE MODE").unwrap();
-    let victim = rolewright.start(&["apply"]);
-    eventually("the controller to wait for the lock", PATIENCE, || {
-        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-                       AND application_name <> 'test' AND wait_event_type = 'Lock'";
-        (cluster.value(blocked) != "0").then_some(())
-    });
-    victim.kill();
-    lock.rollback().unwrap();
-    eventually("the victim's session to end", PATIENCE, || {
-        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-                        AND application_name <> 'test'";
-        (cluster.value(sessions) == "0").then_some(())
-    });
+    kill_at(&rolewright, &cluster, "postgres", "rolewright.roles");
     let login = cluster.attribute("alice", "rolcanlogin");
     let known = cluster.value("SELECT count(applied ->> 'leaving_since') FROM rolewright.roles WHERE name = 'alice'");
     assert_eq!(login == "f", known == "1", "the ledger and the server disagree");

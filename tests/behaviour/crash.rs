@@ -24,6 +24,18 @@ fn wait_until_gone(cluster: &Cluster) {
     eventually("the victim's session to end", PATIENCE, || (cluster.value(SESSIONS) == "0").then_some(()));
 }
 
+/// Kills an apply that waits for these tables of a database.
+pub(super) fn kill_at(rolewright: &Rolewright<'_>, cluster: &Cluster, database: &str, tables: &str) {
+    let mut holder = cluster.client(database);
+    let mut lock = holder.transaction().unwrap();
+    lock.batch_execute(&format!("LOCK TABLE {tables} IN SHARE MODE")).unwrap();
+    let victim = rolewright.start(&["apply"]);
+    wait_until_blocked(cluster);
+    victim.kill();
+    lock.rollback().unwrap();
+    wait_until_gone(cluster);
+}
+
 /// Kills an apply that waits for these tables, and asserts that nothing is half done.
 fn killed_at(tables: &str) {
     let cluster = Cluster::start();
@@ -49,14 +61,7 @@ fn killed_at(tables: &str) {
     );
     manifests.secret("alice", "crash-alice-2").secret("carol", "crash-carol-1");
 
-    let mut holder = cluster.client("postgres");
-    let mut lock = holder.transaction().unwrap();
-    lock.batch_execute(&format!("LOCK TABLE {tables} IN SHARE MODE")).unwrap();
-    let victim = rolewright.start(&["apply"]);
-    wait_until_blocked(&cluster);
-    victim.kill();
-    lock.rollback().unwrap();
-    wait_until_gone(&cluster);
+    kill_at(&rolewright, &cluster, "postgres", tables);
     let after_crash = (cluster.roles(), rolewright.ledger());
 
     rolewright.apply().succeeds();

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, session};
 
 /// Database `shop`, as an application would leave it: what is in the schema `sales` belongs to `app`.
@@ -24,7 +22,7 @@ pub(super) fn shop() -> Cluster {
 }
 
 /// Everything that `role` holds in `shop`, one line for each object, by the server's own functions.
-fn held(cluster: &Cluster, role: &str) -> Vec<String> {
+pub(super) fn held(cluster: &Cluster, role: &str) -> Vec<String> {
     let list = |kind: &str, function: &str, words: &[&str], from: &str| {
         let each: Vec<String> = words
             .iter()
@@ -66,7 +64,7 @@ fn held(cluster: &Cluster, role: &str) -> Vec<String> {
     cluster.sql_in("shop", &sql).into_iter().map(|row| row[0].clone()).collect()
 }
 
-const READER: &str = "users:
+pub(super) const READER: &str = "users:
   - username: alice
     password: none
     databases: [shop]
@@ -77,7 +75,7 @@ roles:
       - {database: shop, schema: sales, profile: read_only}
 ";
 
-const READS: [&str; 5] = [
+pub(super) const READS: [&str; 5] = [
     "schema sales: USAGE",
     "sequence sales.numbers: SELECT",
     "table sales.items: SELECT",
@@ -320,46 +318,6 @@ fn any_name_of_a_schema_or_an_object_is_a_name() {
 }
 
 #[test]
-fn a_controller_that_acts_for_the_owner_needs_no_more() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
-    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
-    cluster.sql("GRANT app TO controller");
-    manifests.users(READER.split("    databases: [shop]\n").collect::<Vec<_>>().join("").as_str());
-    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
-    rolewright.apply().succeeds();
-    assert_eq!(held(&cluster, "reader"), READS);
-    rolewright.plan_json().is_empty();
-    cluster.sql_in("shop", "SET ROLE app; CREATE TABLE sales.later (id int)");
-    assert!(held(&cluster, "reader").contains(&"table sales.later: SELECT".to_owned()));
-}
-
-#[test]
-fn default_privileges_of_somebody_whom_the_controller_cannot_act_for_stay_and_stop_nobody() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    cluster.sql("CREATE ROLE etl");
-    cluster.sql("CREATE ROLE reader");
-    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
-    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
-    cluster.sql("GRANT app TO controller");
-    cluster.sql("GRANT reader TO controller WITH ADMIN OPTION");
-    cluster.sql_in(
-        "shop",
-        "GRANT USAGE, CREATE ON SCHEMA sales TO etl;
-         ALTER DEFAULT PRIVILEGES FOR ROLE etl IN SCHEMA sales GRANT SELECT ON TABLES TO reader;
-         ALTER DEFAULT PRIVILEGES FOR ROLE etl IN SCHEMA sales GRANT DELETE ON TABLES TO reader;
-         GRANT DELETE ON sales.items TO reader",
-    );
-    manifests.users("users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, profile: read_only}\n");
-    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
-    rolewright.apply().succeeds().mentions("default privileges that \"etl\" gives");
-    assert_eq!(held(&cluster, "reader"), READS);
-    rolewright.plan_json().is_empty();
-    let defaults = "SELECT count(*) FROM pg_default_acl WHERE defaclrole = 'etl'::regrole";
-    assert_eq!(cluster.sql_in("shop", defaults), [["1"]]);
-}
-
-#[test]
 fn an_aggregate_over_ordered_values_is_a_routine_like_any_other() {
     let (cluster, manifests) = (shop(), Manifests::new());
     cluster.sql_in(
@@ -381,45 +339,6 @@ fn an_aggregate_over_ordered_values_is_a_routine_like_any_other() {
     manifests.users(&all.replace("routines: all", "routines: ['middle(double precision, double precision)']"));
     rolewright.apply().succeeds();
     assert_eq!(held(&cluster, "reader"), routines[..1]);
-    rolewright.plan_json().is_empty();
-}
-
-#[test]
-fn what_was_given_in_one_database_is_taken_back_although_it_failed_in_another() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    cluster.sql("CREATE DATABASE stock OWNER app");
-    cluster.sql_in("stock", "CREATE SCHEMA s; CREATE TABLE s.t ()");
-    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
-    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
-    cluster.sql("GRANT app TO controller");
-    let declared = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, tables: [orders], privileges: [SELECT]}\n      - {database: stock, schema: s, tables: [t], privileges: [SELECT]}\n";
-    manifests.users(declared);
-    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
-    rolewright.apply().exits_with(1).mentions("reader");
-    assert_eq!(held(&cluster, "reader"), ["table sales.orders: SELECT"]);
-    manifests.users(declared.split("    grants:").next().unwrap());
-    rolewright.apply().succeeds();
-    assert!(held(&cluster, "reader").is_empty());
-}
-
-#[test]
-fn what_the_controller_has_no_right_to_is_said_and_not_taken_for_done() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'inside-controller'");
-    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
-    cluster.sql_in(
-        "shop",
-        "GRANT USAGE ON SCHEMA sales TO controller; GRANT SELECT ON sales.orders TO controller WITH GRANT OPTION",
-    );
-    manifests.users("users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, tables: [orders, items], privileges: [SELECT]}\n  - name: other\n");
-    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "inside-controller");
-    rolewright.apply().exits_with(1).mentions("reader").mentions("items");
-    assert!(cluster.has_role("other"));
-    // Each time again, as long as it is so.
-    rolewright.apply().exits_with(1).mentions("reader");
-    cluster.sql_in("shop", "GRANT SELECT ON sales.items TO controller WITH GRANT OPTION");
-    rolewright.apply().succeeds();
-    assert_eq!(held(&cluster, "reader"), ["table sales.items: SELECT", "table sales.orders: SELECT"]);
     rolewright.plan_json().is_empty();
 }
 
@@ -469,31 +388,6 @@ fn in_its_own_database_everything_works_the_same() {
 }
 
 #[test]
-fn what_cannot_be_taken_back_yet_is_not_forgotten() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    let declared = "users: []\nroles:\n  - name: reader\n    grants:\n      - {database: shop, schema: sales, tables: [items], privileges: [SELECT]}\n";
-    manifests.users(declared);
-    let rolewright = Rolewright::new(&cluster, &manifests);
-    rolewright.apply().succeeds();
-    cluster.sql("CREATE ROLE delegate");
-    cluster.sql_in(
-        "shop",
-        "GRANT USAGE ON SCHEMA sales TO delegate; GRANT SELECT ON sales.items TO delegate WITH GRANT OPTION;
-         SET ROLE delegate; GRANT SELECT ON sales.items TO reader; RESET ROLE; REVOKE USAGE ON SCHEMA sales FROM delegate",
-    );
-    // PostgreSQL lets nobody revoke in the name of who may not even look into the schema.
-    manifests.users(declared.split("    grants:").next().unwrap());
-    for _ in 0..2 {
-        rolewright.apply().exits_with(1).mentions("reader");
-        assert_eq!(held(&cluster, "reader"), ["table sales.items: SELECT"]);
-    }
-    cluster.sql_in("shop", "GRANT USAGE ON SCHEMA sales TO delegate");
-    rolewright.apply().succeeds();
-    assert!(held(&cluster, "reader").is_empty());
-    rolewright.plan_json().is_empty();
-}
-
-#[test]
 fn what_somebody_else_changes_while_grants_are_made_is_not_taken_for_seen() {
     let (cluster, manifests) = (shop(), Manifests::new());
     manifests.users(READER);
@@ -539,77 +433,4 @@ fn the_history_tells_of_every_turn() {
         planned.iter().any(|step| step.starts_with("revoke")) && planned.iter().any(|step| step.starts_with("grant"))
     );
     assert_eq!(told, planned);
-}
-
-/// What can be declared and what can be done by hand, in the same words.
-const TABLES: [&str; 3] = ["items", "orders", "totals"];
-const WORDS: [&str; 3] = ["SELECT", "INSERT", "DELETE"];
-
-/// Grants of one role on tables of `sales`: for all of them or (`Some`) for one, a word, and whether
-/// with grant option.
-type Random = Vec<(Option<usize>, usize, bool)>;
-
-fn random(most: usize) -> impl Strategy<Value = Random> {
-    let table = prop::option::weighted(0.6, 0..TABLES.len());
-    prop::collection::vec((table, 0..WORDS.len(), prop::bool::weighted(0.3)), 0..most)
-}
-
-/// Random grants are declared for two roles and made by hand for both; after one cycle the server's own
-/// functions tell exactly what is declared, and a second cycle has nothing to do.
-#[test]
-fn whatever_was_granted_by_hand_each_role_holds_what_it_declares() {
-    let (cluster, manifests) = (shop(), Manifests::new());
-    let rolewright = Rolewright::new(&cluster, &manifests);
-    cluster.sql("CREATE ROLE one");
-    cluster.sql("CREATE ROLE two");
-    let strategy = (prop::collection::vec(random(5), 2), prop::collection::vec(random(6), 2));
-    let mut runner = TestRunner::new_with_rng(
-        ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() },
-        TestRng::deterministic_rng(RngAlgorithm::ChaCha),
-    );
-    let outcome = runner.run(&strategy, |(declared, by_hand)| {
-        let mut document = "users: []\nroles:\n".to_owned();
-        for (role, grants) in ["one", "two"].into_iter().zip(&declared) {
-            // USAGE, so that each role always has something there and is looked at.
-            document.push_str(&format!(
-                "  - name: {role}\n    grants:\n      - {{database: shop, schema: sales, privileges: [USAGE]}}\n"
-            ));
-            for (table, word, option) in grants {
-                let tables = table.map_or("all".to_owned(), |table| format!("[{}]", TABLES[table]));
-                document.push_str(&format!(
-                    "      - {{database: shop, schema: sales, tables: {tables}, privileges: [{}], grant_option: {option}}}\n",
-                    WORDS[*word]
-                ));
-            }
-        }
-        manifests.users(&document);
-        for (role, grants) in ["one", "two"].into_iter().zip(&by_hand) {
-            cluster.sql_in("shop", &format!("REVOKE ALL ON ALL TABLES IN SCHEMA sales FROM {role}"));
-            for (table, word, option) in grants {
-                let tables = table.map_or("ALL TABLES IN SCHEMA sales".to_owned(), |table| format!("sales.{}", TABLES[table]));
-                let option = if *option { " WITH GRANT OPTION" } else { "" };
-                cluster.sql_in("shop", &format!("GRANT {} ON {tables} TO {role}{option}", WORDS[*word]));
-            }
-        }
-        rolewright.apply().succeeds();
-        for (role, grants) in ["one", "two"].into_iter().zip(&declared) {
-            let mut expected = vec!["schema sales: USAGE".to_owned()];
-            for (index, table) in TABLES.iter().enumerate() {
-                let about = |word: usize| grants.iter().filter(move |it| it.1 == word && it.0.is_none_or(|table| table == index));
-                let words: Vec<String> = (0..WORDS.len())
-                    .filter(|word| about(*word).next().is_some())
-                    .map(|word| format!("{}{}", WORDS[word], if about(word).any(|it| it.2) { "*" } else { "" }))
-                    .collect();
-                if !words.is_empty() {
-                    expected.push(format!("table sales.{table}: {}", words.join(" ")));
-                }
-            }
-            prop_assert_eq!(held(&cluster, role), expected, "{} in\n{}\nby hand: {:?}", role, document, by_hand);
-        }
-        rolewright.plan_json().is_empty();
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
 }

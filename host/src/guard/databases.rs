@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Violation;
 use crate::catalog::Catalog;
 use crate::model::{Database, LEDGER_SCHEMA, Limit};
-use crate::plan::{Change, Step};
+use crate::plan::{Change, Step, replay};
 
 /// Tells `violate` which rules a step breaks, and how. Every name in it is one that is declared, so none needs a rule
 /// of its own.
@@ -72,22 +72,8 @@ pub(super) fn differences(
             violate(format!("after the plan, database {name:?} is missing"));
             continue;
         };
-        let differ = |wanted: bool, what: &str| wanted.then(|| format!("after the plan, database {name:?} has {what}"));
-        let comment = made.comment.as_deref().unwrap_or("");
-        let fields = [
-            differ(wanted.owner.is_some() && made.owner != wanted.owner, "another owner"),
-            differ(
-                wanted.connection_limit.is_some() && made.connection_limit != wanted.connection_limit,
-                "another connection limit",
-            ),
-            differ(wanted.comment.as_deref().is_some_and(|wanted| wanted != comment), "another comment"),
-        ];
-        fields.into_iter().flatten().for_each(&mut violate);
-        for schema in &wanted.schemas {
-            let found = made.schemas.iter().find(|found| found.name == schema.name);
-            if found.is_none_or(|found| schema.owner.is_some() && found.owner != schema.owner) {
-                violate(format!("after the plan, schema {:?} of database {name:?} is not as declared", schema.name));
-            }
+        for difference in replay::compare_databases(made, wanted) {
+            violate(format!("after the plan, database {name:?} {difference}"));
         }
     }
 }

@@ -23,15 +23,7 @@ fn database(name: &str, owner: Option<&str>, schemas: &[(&str, Option<&str>)]) -
         owner: owner.map(str::to_owned),
         path: String::new(),
     };
-    Database {
-        name: name.into(),
-        owner: owner.map(str::to_owned),
-        connection_limit: None,
-        comment: None,
-        schemas: schemas.iter().map(schema).collect(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    }
+    Database { owner: owner.map(str::to_owned), schemas: schemas.iter().map(schema).collect(), ..Database::new(name) }
 }
 
 /// `shop` is there, its owner `app`; declared are its schema `sales`, that PUBLIC holds nothing on it, and `new`.
@@ -79,6 +71,17 @@ fn as_declared() -> Vec<Change> {
     ]
 }
 
+fn bounds() -> Bounds {
+    Bounds {
+        deletions: 0,
+        allowed_powers: BTreeSet::new(),
+        reassign_owned_to: "postgres".into(),
+        users_declared: 1,
+        roles_declared: 1,
+        approved: None,
+    }
+}
+
 /// The rules that a plan breaks which does all that is declared, and this.
 fn broken(changes: Vec<Change>) -> Vec<&'static str> {
     let (catalog, resolved) = world();
@@ -90,15 +93,7 @@ fn broken(changes: Vec<Change>) -> Vec<&'static str> {
     });
     let steps = assemble(proposals.collect(), "evil", |_| Cause::Spec);
     let plan = Plan { digest: "sha256:1".into(), steps, ..Plan::default() };
-    let bounds = Bounds {
-        deletions: 0,
-        allowed_powers: BTreeSet::new(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    };
-    match judge(plan.into(), "evil", &resolved, &catalog, &bounds) {
+    match judge(plan.into(), "evil", &resolved, &catalog, &bounds()) {
         Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
         Judgement::Held(held) => panic!("{held}"),
         Judgement::Pass(_) => Vec::new(),
@@ -164,14 +159,6 @@ fn nobody_is_granted_anything_on_the_ledger() {
     let change = Change::GrantPrivilege { role: Some("evil".into()), grant };
     let steps = assemble(vec![step(change)], "evil", |_| Cause::Spec);
     let mut rules = Vec::new();
-    let bounds = Bounds {
-        deletions: 0,
-        allowed_powers: BTreeSet::new(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    };
-    scope(0, &steps[0], &resolved, &catalog, &bounds, &mut rules);
+    scope(0, &steps[0], &resolved, &catalog, &bounds(), &mut rules);
     assert_eq!(rules.iter().map(|violation| violation.rule).collect::<Vec<_>>(), ["ledger"]);
 }

@@ -43,15 +43,7 @@ fn world_with(held: &[Object], declared: Vec<Grant>) -> (Catalog, Resolved) {
         catalog.roles.insert(name.into(), role(name));
         catalog.oids.insert(name.into(), number as u32 + 10);
     }
-    let database = Database {
-        name: "shop".into(),
-        owner: Some("app".into()),
-        connection_limit: None,
-        comment: None,
-        schemas: Vec::new(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    };
+    let database = Database { owner: Some("app".into()), ..Database::new("shop") };
     catalog.databases.insert("shop".into(), database);
     let mut objects = Objects::default();
     objects.schemas.insert("sales".into(), Schema { owner: "app".into(), creators: BTreeSet::new() });

@@ -185,15 +185,7 @@ fn taken_apart(proposal: Proposal) -> Vec<Proposal> {
         return vec![proposal];
     };
     let of = |change: Change, path: &str| Proposal { change, path: path.to_owned(), ..proposal.clone() };
-    let named = || Database {
-        name: database.name.clone(),
-        owner: None,
-        connection_limit: None,
-        comment: None,
-        schemas: Vec::new(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    };
+    let named = || Database::new(database.name.clone());
     let mut parts = Vec::new();
     if matches!(proposal.change, Change::CreateDatabase(_)) {
         parts.push(of(Change::CreateDatabase(named()), &proposal.path));

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, RolePatch, Step};
-use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState, Setting};
+use crate::model::{
+    Attributes, Database, Expiry, Grant, Limit, Membership, Object, Privileges, Role, SecretState, Setting,
+};
 use crate::parameter;
 
 /// Roles after a replay, and whose password was set or cleared on the way.
@@ -299,6 +301,24 @@ pub fn compare(made: &Role, wanted: &Role, options: bool) -> Vec<String> {
     let meant = |settings: &[Setting]| settings.iter().map(parameter::meaning).collect::<BTreeSet<_>>();
     if made.settings != wanted.settings && meant(&made.settings) != meant(&wanted.settings) {
         found.push("has other settings".to_owned());
+    }
+    found
+}
+
+/// How a database differs from what is declared of it, its schemas included. What is not declared may be anything.
+pub fn compare_databases(made: &Database, wanted: &Database) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |differs: bool, what: String| found.extend(differs.then_some(what));
+    let text = |comment: &Option<String>| comment.clone().unwrap_or_default();
+    differ(wanted.owner.is_some() && made.owner != wanted.owner, "has another owner".to_owned());
+    let limit = wanted.connection_limit;
+    differ(limit.is_some() && made.connection_limit != limit, "has another connection limit".to_owned());
+    differ(wanted.comment.is_some() && text(&made.comment) != text(&wanted.comment), "has another comment".to_owned());
+    for schema in &wanted.schemas {
+        let there = made.schemas.iter().find(|there| there.name == schema.name);
+        differ(there.is_none(), format!("has no schema {:?}", schema.name));
+        let is_other = there.is_some_and(|there| schema.owner.is_some() && there.owner != schema.owner);
+        differ(is_other, format!("has a schema {:?} of another owner", schema.name));
     }
     found
 }

@@ -199,7 +199,6 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::model::{Attributes, Credential, Membership, SecretState, Standing};
@@ -209,14 +208,10 @@ mod tests {
         alice.path = "/users/0".to_owned();
         alice.has_password = Some(true);
         alice.credential = Some(Credential {
-            secret: "user-alice-secret".to_owned(),
-            key: "password".to_owned(),
             state: SecretState::Present,
             version: "1".to_owned(),
-            changed_at: None,
-            labels: BTreeMap::new(),
-            strength: None,
             in_sync: Some(true),
+            ..Credential::new("user-alice-secret", "password")
         });
         alice.memberships = vec![Membership::plain("pg_monitor")];
         let monitor = Role::new("pg_monitor", Mode::Present, Attributes::GROUP);

@@ -486,13 +486,10 @@ impl Found {
 
     fn database(&self, found: FoundDatabase) -> Database {
         Database {
-            name: found.name,
             owner: self.name(found.owner).map(str::to_owned),
             connection_limit: Some(limit(found.connection_limit)),
             comment: found.comment,
-            schemas: Vec::new(),
-            labels: BTreeMap::new(),
-            path: String::new(),
+            ..Database::new(found.name)
         }
     }
 }
@@ -510,5 +507,25 @@ fn expiry(seconds: Option<f64>) -> Expiry {
         Some(seconds) if seconds == f64::INFINITY => Expiry::Never,
         Some(seconds) if seconds == f64::NEG_INFINITY => Expiry::At(i64::MIN),
         Some(seconds) => Expiry::At(seconds.floor() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_database_moves_is_the_fourth_part_of_a_fingerprint() {
+        for sql in [include_str!("queries/fingerprint.sql"), include_str!("queries/fingerprint_without_verifiers.sql")]
+        {
+            let parts: Vec<&str> = sql.lines().filter(|line| line.trim_start().starts_with("(SELECT")).collect();
+            let of_databases: Vec<usize> =
+                (0..parts.len()).filter(|part| parts[*part].contains("FROM pg_database)")).collect();
+            assert_eq!(of_databases, [3], "{sql}");
+        }
+        assert!(agree_but_for_databases("a:b:c:1:e", "a:b:c:2:e"));
+        for other in ["x:b:c:1:e", "a:b:c:1:x", "a:b:c:1"] {
+            assert!(!agree_but_for_databases("a:b:c:1:e", other), "{other}");
+        }
     }
 }

@@ -74,14 +74,9 @@ pub(super) fn empty() -> Fixture {
 
 fn credential(user: &str) -> Option<Credential> {
     Some(Credential {
-        secret: format!("user-{user}-secret"),
-        key: "password".into(),
         state: SecretState::Present,
         version: "1".into(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
+        ..Credential::new(format!("user-{user}-secret"), "password")
     })
 }
 
@@ -108,15 +103,7 @@ pub(super) fn touch() -> Touch {
 
 fn database(name: &str, schema: Option<&str>) -> Database {
     let schema = schema.map(|name| Schema { name: name.into(), owner: Some("developer".into()), path: String::new() });
-    Database {
-        name: name.into(),
-        owner: None,
-        connection_limit: None,
-        comment: None,
-        schemas: schema.into_iter().collect(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    }
+    Database { schemas: schema.into_iter().collect(), ..Database::new(name) }
 }
 
 pub(super) fn rich() -> Fixture {

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::databases::{self, Progress};
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
-use super::removals::{locked_out, locks_out};
+use super::removals::{kept_out, locked_out};
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
@@ -106,11 +106,17 @@ impl Reconciler {
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
         let mut progress = Progress::default();
+        self.check_claim(client, &ledger).await?;
+        let (unended, mut sessions) = self.end_sessions(client, planned, &kept_out(planned)).await?;
+        // No transaction can hold these, so that it has been committed does not mean that all agrees.
+        progress.unfinished =
+            !unended.is_empty() || !locked_out(planned).is_empty() || !planned.observation.catalog.absent.is_empty();
         let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
             return Ok(None);
         };
         let on_the_server = without_what_is_to_come(update, planned);
-        let mut done = Done { fingerprint, failed: std::mem::take(&mut progress.failed), ..Done::default() };
+        let failed = std::mem::take(&mut progress.failed);
+        let mut done = Done { fingerprint, failed, unfinished: progress.unfinished, ..Done::default() };
         let renames = plan.renames();
         if !renames.steps().is_empty() {
             // Whatever comes after this goes by the new names, in every database.
@@ -153,9 +159,10 @@ impl Reconciler {
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);
-        let locked_out = locked_out(planned, &names);
-        let (more, mut sessions) = self.end_sessions(client, planned, &locked_out).await?;
-        failed.extend(more);
+        let locked_out: Vec<&str> = locked_out(planned).into_iter().filter(|name| !names.contains(name)).collect();
+        let (more, ended) = self.end_sessions(client, planned, &locked_out).await?;
+        sessions += ended;
+        failed.extend(unended.into_iter().chain(more));
         if !removals.is_empty() {
             let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger).await?;
             failed.extend(more);
@@ -185,8 +192,8 @@ impl Reconciler {
             claim: update.claim.clone(),
             ..Update::default()
         };
-        let is_all = planned.observation.catalog.absent.is_empty() && !locks_out(planned);
-        let agrees = is_all && failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
+        let agrees =
+            !reached.1.unfinished && failed.is_empty() && planned.plan.removals.is_empty() && is_clean(planned);
         let inputs = agrees.then(|| planned.observation.inputs.clone());
         self.record_inside(client, planned, &mut update, inputs, reached, ledger).await
     }
@@ -301,10 +308,7 @@ impl Reconciler {
         known.extend(without_effect.iter().cloned());
         failed.extend(without_effect);
         let fingerprint = self.fingerprint(client, planned).await?;
-        // A new database may hold what template1 does: that is looked at in the next cycle.
-        let is_all = planned.observation.catalog.absent.is_empty()
-            && !locks_out(planned)
-            && planned.plan.steps.iter().all(|step| step.change.database().is_none());
+        let is_all = !done.unfinished && planned.plan.steps.iter().all(|step| step.change.database().is_none());
         if turn.is_last && is_all && known.is_empty() && planned.plan.removals.is_empty() && is_clean(planned) {
             let inputs = planned.observation.inputs.clone();
             let fingerprint = self.seen(&fingerprint, &planned.observation, &BTreeMap::new());
@@ -411,6 +415,8 @@ struct Done {
     /// Where the renames stand in the plan, and what went with them.
     renames: BTreeSet<usize>,
     failed: Vec<Failed>,
+    /// See [`Progress`].
+    unfinished: bool,
     /// The catalog's, as the last of them left it.
     fingerprint: String,
 }

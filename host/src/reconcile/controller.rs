@@ -293,12 +293,12 @@ impl Controller {
             for line in dry_run::lines(&planned.plan, &planned.observation.catalog, &planned.observation.parsed) {
                 tracing::info!("{line}");
             }
-        } else if outcome == Outcome::Applied {
-            self.log_steps(report);
+        } else if matches!(outcome, Outcome::Applied | Outcome::NothingToDo) {
+            self.log_what_was_done(report);
         }
     }
 
-    fn log_steps(&self, report: &Report) {
+    fn log_what_was_done(&self, report: &Report) {
         let failed: std::collections::BTreeSet<usize> =
             report.failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
         let steps = &report.planned.plan.steps;

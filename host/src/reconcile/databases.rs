@@ -30,8 +30,30 @@ pub(super) struct Progress {
     pub(super) fingerprints: BTreeMap<String, String>,
     /// Roles that could not be brought to what they are to hold.
     pub(super) failed: Vec<Failed>,
+    /// Whether something is done that no transaction holds: sessions that end, databases that are made, and then hold
+    /// whatever template1 does. The next cycle looks at what became of it.
+    pub(super) unfinished: bool,
     /// Databases that could not be made.
     pub(super) missing: BTreeSet<String>,
+}
+
+impl Progress {
+    /// Nothing of a part was done, since its database could not be made.
+    fn leave_out(&mut self, database: &str, part: &Part<'_>) {
+        let mut subjects: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, step) in part.steps().iter().enumerate() {
+            subjects.entry(step.change.subject().into_owned()).or_default().extend(part.position(index));
+        }
+        for (subject, steps) in subjects {
+            match self.failed.iter_mut().find(|failed| failed.role == subject) {
+                Some(failed) => failed.steps.extend(steps),
+                None => {
+                    let error = ServerError::without_database(&subject, database);
+                    self.failed.push(Failed { role: subject, steps, error });
+                }
+            }
+        }
+    }
 }
 
 /// One of two turns in each database.
@@ -140,26 +162,8 @@ impl Reconciler {
     ) -> Result<Option<()>, CycleError> {
         for (database, part) in parts {
             let failed: BTreeSet<&str> = progress.failed.iter().map(|failed| failed.role.as_str()).collect();
-            let is_new = planned.observation.catalog.absent.contains(*database);
-            if is_new && progress.missing.contains(*database) {
-                // It could not be made, and so nothing in it.
-                let error = |role: &str| ServerError::without_database(role, database);
-                let roles: BTreeSet<&str> = part.steps().iter().filter_map(|step| step.change.role()).collect();
-                let roles = roles.into_iter().filter(|role| !failed.contains(*role));
-                let steps = |role| steps_in(planned, role, database);
-                let more: Vec<Failed> = roles
-                    .map(|role| Failed { role: role.to_owned(), steps: steps(role), error: error(role) })
-                    .collect();
-                let own = planned
-                    .plan
-                    .steps
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, step)| step.change.role().is_none() && step.change.database() == Some(*database));
-                let own: Vec<usize> = own.map(|(index, _)| index).collect();
-                let known = progress.failed.iter_mut().find(|it| it.role == change::in_words(database));
-                known.into_iter().for_each(|it| it.steps.extend(&own));
-                progress.failed.extend(more);
+            if progress.missing.contains(*database) {
+                progress.leave_out(database, part);
                 continue;
             }
             let part = part.without(&failed);

@@ -142,9 +142,6 @@ impl Reconciler {
         self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
         findings.extend(modes::set_aside(&mut spec, &observation.catalog));
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
-        if let Some(public) = spec.roles.get_mut(PUBLIC) {
-            public.mode = spec.mode;
-        }
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         findings.extend(shared::complete(&mut spec, &mut observation.catalog, &observation.state.records));
         let catalog = &observation.catalog;

@@ -146,14 +146,9 @@ fn declared(number: usize) -> impl Strategy<Value = Role> {
                 return Role { memberships, grants, ..Role::new(NAMES[number], Mode::Authoritative, attributes) };
             }
             let credential = secret.map(|present| Credential {
-                secret: "s".into(),
-                key: "password".into(),
                 state: if present { SecretState::Present } else { SecretState::Missing },
                 version: "1".into(),
-                changed_at: None,
-                labels: BTreeMap::new(),
-                strength: None,
-                in_sync: None,
+                ..Credential::new("s", "password")
             });
             Role {
                 memberships,
@@ -226,15 +221,7 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
             }
             for name in DATABASES {
                 let owner = (name == "shop").then_some(owner).flatten().map(|number| NAMES[number].to_owned());
-                let database = Database {
-                    name: name.into(),
-                    owner: owner.filter(|name| present.contains(name)),
-                    connection_limit: None,
-                    comment: None,
-                    schemas: Vec::new(),
-                    labels: BTreeMap::new(),
-                    path: String::new(),
-                };
+                let database = Database { owner: owner.filter(|name| present.contains(name)), ..Database::new(name) };
                 catalog.databases.insert(name.into(), database);
             }
             let records = recorded

@@ -109,15 +109,7 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
             catalog.roles.insert(name.into(), role);
             catalog.oids.insert(name.into(), number as u32 + 10);
         }
-        let database = Database {
-            name: DATABASE.into(),
-            owner: Some("o".into()),
-            connection_limit: None,
-            comment: None,
-            schemas: Vec::new(),
-            labels: BTreeMap::new(),
-            path: String::new(),
-        };
+        let database = Database { owner: Some("o".into()), ..Database::new(DATABASE) };
         catalog.databases.insert(DATABASE.into(), database);
         let mut inside = Objects::default();
         for schema in ["s", "z"] {

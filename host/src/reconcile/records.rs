@@ -31,14 +31,18 @@ impl Reconciler {
         for name in planned.resolved.in_scope.iter().filter(|name| *name != PUBLIC) {
             let Some(desired) = planned.resolved.desired.get(name) else { continue };
             let known = observation.state.records.get(name);
-            let origin = match known {
+            let same = known.filter(|record| is_same(name, record, &observation.catalog));
+            let origin = match same {
                 _ if created.contains(name.as_str()) => Origin::Created,
-                Some(record) if is_same(name, record, &observation.catalog) => record.origin,
-                _ => Origin::Adopted,
+                Some(record) => record.origin,
+                None => Origin::Adopted,
             };
-            if let Some(record) = known.filter(|_| planned.resolved.skipped.contains(name)) {
+            if let Some(known) = same.filter(|_| planned.resolved.skipped.contains(name)) {
                 // Only what cannot wait is done with it; what it was declared to be is not forgotten for that.
-                upserts.insert(name.clone(), with_less(record.clone(), desired));
+                let record = with_less(known.clone(), desired);
+                if *known != record {
+                    upserts.insert(name.clone(), record);
+                }
                 continue;
             }
             let left = planned.resolved.leaving.get(name);

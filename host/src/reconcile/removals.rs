@@ -1,32 +1,33 @@
 //! The end of removals, after the transaction that kept the roles from logging in: sessions, what is owned in every
 //! database, the drop, and the ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
 use super::records::steps_of;
 use super::{CycleError, Planned, Reconciler};
 use crate::ledger::{Ledger, Update};
-use crate::model::Attributes;
+use crate::model::{Attributes, Role};
 use crate::plan::Change;
 use crate::postgres::apply::{self, Failed};
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::removal::{self, Removals};
 use crate::postgres::snapshot;
 
-/// Users that the plan has kept from logging in, without those that failed.
-pub(super) fn locked_out<'a>(planned: &'a Planned, failed: &BTreeSet<&str>) -> Vec<&'a str> {
-    planned.resolved.disabled.iter().map(String::as_str).filter(|name| !failed.contains(name)).collect()
+/// Users that must not log in, and could not before the plan either: their sessions should be over by now.
+pub(super) fn kept_out(planned: &Planned) -> Vec<&str> {
+    let could = |name: &&str| planned.observation.catalog.roles.get(*name).is_some_and(Role::is_user);
+    planned.resolved.disabled.iter().map(String::as_str).filter(|name| !could(name)).collect()
 }
 
-/// Whether the plan takes somebody's login. Then not all is done when it is committed: there are sessions to end.
-pub(super) fn locks_out(planned: &Planned) -> bool {
-    planned
-        .plan
-        .steps
-        .iter()
-        .any(|step| matches!(&step.change, Change::AlterRole(patch) if patch.clear.contains(Attributes::LOGIN)))
+/// Users that the plan keeps from logging in: once it is committed, there are sessions to end.
+pub(super) fn locked_out(planned: &Planned) -> Vec<&str> {
+    let disabled = planned.plan.steps.iter().filter_map(|step| match &step.change {
+        Change::AlterRole(patch) if patch.clear.contains(Attributes::LOGIN) => Some(patch.name.as_str()),
+        _ => None,
+    });
+    disabled.filter(|name| planned.resolved.disabled.contains(*name)).collect()
 }
 
 impl Reconciler {

@@ -162,7 +162,8 @@ fn everybody(spec: &mut Spec, catalog: &mut Catalog) {
     }
     catalog.roles.insert(PUBLIC.to_owned(), everybody_as_found(catalog, &grants));
     let path = spec.databases.values().next().map(|database| database.path.clone()).unwrap_or_default();
-    spec.roles.insert(PUBLIC.to_owned(), Role { path, ..everybody_with(grants) });
+    let mode = spec.mode;
+    spec.roles.insert(PUBLIC.to_owned(), Role { mode, path, ..everybody_with(grants) });
 }
 
 /// It has nothing of a role but privileges.
@@ -193,7 +194,7 @@ fn fresh(bootstrap_superuser: &str, version: u32) -> Objects {
     objects
 }
 
-fn as_found(objects: &Objects) -> Vec<crate::model::Schema> {
+pub(super) fn as_found(objects: &Objects) -> Vec<crate::model::Schema> {
     let found = objects.schemas.iter().map(|(name, schema)| crate::model::Schema {
         name: name.clone(),
         owner: Some(schema.owner.clone()),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{authoritative, settings};
+use super::{authoritative, databases, settings};
 use crate::catalog::Catalog;
 use crate::model::{Database, Finding, Grant, Mode, Object, PUBLIC, Privileges, Role, SecretState, Severity, Spec};
 use crate::plan::replay;
@@ -136,16 +136,14 @@ fn observed_database(declared: &Database, public: &[Grant], catalog: &Catalog) -
     match catalog.databases.get(name) {
         None => differences.push("is not there".to_owned()),
         Some(found) => {
-            if declared.owner.is_some() && declared.owner != found.owner {
-                differences.push("has another owner".to_owned());
-            }
-            if declared.connection_limit.is_some() && declared.connection_limit != found.connection_limit {
-                differences.push("has another connection limit".to_owned());
-            }
-            let text = |comment: &Option<String>| comment.clone().unwrap_or_default();
-            if declared.comment.is_some() && text(&declared.comment) != text(&found.comment) {
-                differences.push("has another comment".to_owned());
-            }
+            // The schemas of one that cannot be looked into are nobody's to compare.
+            let schemas = catalog.objects.get(name).map(databases::as_found);
+            let wanted = Database {
+                schemas: if schemas.is_some() { declared.schemas.clone() } else { Vec::new() },
+                ..declared.clone()
+            };
+            let found = Database { schemas: schemas.unwrap_or_default(), ..found.clone() };
+            differences.extend(replay::compare_databases(&found, &wanted));
             let held = catalog.public.get(name).copied().unwrap_or_default();
             if public.iter().any(|said| said.on == Object::Database(name.clone()) && said.privileges != held) {
                 differences.push("gives PUBLIC other privileges".to_owned());
@@ -155,12 +153,8 @@ fn observed_database(declared: &Database, public: &[Grant], catalog: &Catalog) -
     if let Some(objects) = catalog.objects.get(name) {
         for schema in &declared.schemas {
             let (on, schema_name) = (Object::Schema(schema.name.clone()), &schema.name);
-            let Some(found) = objects.schemas.get(schema_name) else {
-                differences.push(format!("has no schema {schema_name:?}"));
+            if !objects.schemas.contains_key(schema_name) {
                 continue;
-            };
-            if schema.owner.as_ref().is_some_and(|owner| *owner != found.owner) {
-                differences.push(format!("has a schema {schema_name:?} of another owner"));
             }
             let held = objects.held.get(PUBLIC).and_then(|held| held.get(&on));
             let held = held.map(|held| held.privileges).unwrap_or_default();

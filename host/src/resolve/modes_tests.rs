@@ -44,15 +44,7 @@ fn what_is_there_beyond_the_declared_stays_and_what_is_declared_comes() {
 }
 
 fn database(name: &str) -> Database {
-    Database {
-        name: name.into(),
-        owner: None,
-        connection_limit: None,
-        comment: None,
-        schemas: Vec::new(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    }
+    Database::new(name)
 }
 
 #[test]

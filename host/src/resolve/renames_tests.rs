@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Attributes, Credential, Grant, Membership, Privileges, SecretState, Standing};
+use crate::model::{Attributes, Credential, Grant, Membership, Privileges, Standing};
 use crate::resolve::{Kind, Origin, Record, resolve};
 
 fn found(name: &str, standing: Standing) -> Role {
@@ -82,16 +82,8 @@ fn the_protected_the_declared_and_those_left_as_they_are_keep_their_names() {
     declared.roles.insert("alice".into(), found("alice", Standing::Managed));
     assert!(due(&declared, &catalog).is_empty());
     let mut without_secret = spec();
-    without_secret.roles.get_mut("alicia").unwrap().credential = Some(Credential {
-        secret: "user-alicia-secret".into(),
-        key: "password".into(),
-        state: SecretState::Missing,
-        version: String::new(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
-    });
+    without_secret.roles.get_mut("alicia").unwrap().credential =
+        Some(Credential::new("user-alicia-secret", "password"));
     assert!(due(&without_secret, &catalog).is_empty());
     let (_, records) = world(&["alice"], &[]);
     let resolved = resolve(&without_secret, &catalog, &records, &BTreeMap::new());

@@ -1,7 +1,7 @@
 //! Whose a role is, and what becomes of it.
 
 use super::*;
-use crate::model::{Credential, Database, Membership, Privileges, SecretState};
+use crate::model::{Credential, Database, Membership, Privileges};
 
 pub(super) fn catalog(roles: &[Role]) -> Catalog {
     let mut catalog = Catalog::default();
@@ -75,16 +75,7 @@ fn a_role_made_anew_by_somebody_else_is_released() {
 fn a_missing_secret_leaves_the_user_as_it_is() {
     let mut declared = user("alice");
     declared.memberships.push(Membership::plain("analyst"));
-    declared.credential = Some(Credential {
-        secret: "user-alice-secret".into(),
-        key: "password".into(),
-        state: SecretState::Missing,
-        version: String::new(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
-    });
+    declared.credential = Some(Credential::new("user-alice-secret", "password"));
     let analyst = Role::new("analyst", Mode::Present, Attributes::GROUP);
     let found = Role { has_password: Some(true), ..user("alice") };
     let resolved = resolve_all(&spec(&[declared, analyst]), catalog(std::slice::from_ref(&found)), &Records::new());
@@ -141,18 +132,7 @@ fn an_owner_needs_no_grant_on_its_database() {
         grantable: Privileges::empty(),
     });
     let mut catalog = catalog(&[user("alice")]);
-    catalog.databases.insert(
-        "shop".into(),
-        Database {
-            name: "shop".into(),
-            owner: Some("alice".into()),
-            connection_limit: None,
-            comment: None,
-            schemas: Vec::new(),
-            labels: BTreeMap::new(),
-            path: String::new(),
-        },
-    );
+    catalog.databases.insert("shop".into(), Database { owner: Some("alice".into()), ..Database::new("shop") });
     let resolved = resolve_all(&spec(&[declared]), catalog, &Records::new());
     assert!(resolved.desired["alice"].grants.is_empty());
 }
@@ -191,16 +171,7 @@ fn a_user_who_goes_stays_until_her_grace_is_over_and_so_do_her_groups() {
 fn a_disabled_user_is_kept_out_although_it_is_left_as_it_is_otherwise() {
     let mut declared = user("alice");
     declared.attributes -= Attributes::LOGIN;
-    declared.credential = Some(Credential {
-        secret: "user-alice-secret".into(),
-        key: "password".into(),
-        state: SecretState::Missing,
-        version: String::new(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
-    });
+    declared.credential = Some(Credential::new("user-alice-secret", "password"));
     let found = Role { memberships: vec![Membership::plain("analyst")], ..user("alice") };
     let mut declared = spec(&[declared]);
     declared.disabled.insert("alice".into());

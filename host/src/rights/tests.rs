@@ -18,15 +18,7 @@ fn server(version: u32, own: Attributes) -> Catalog {
     catalog.server.current_user = "me".into();
     catalog.server.session_user = "me".into();
     catalog.server.bootstrap_superuser = "postgres".into();
-    let shop = Database {
-        name: "shop".into(),
-        owner: Some("app".into()),
-        connection_limit: None,
-        comment: None,
-        schemas: Vec::new(),
-        labels: BTreeMap::new(),
-        path: String::new(),
-    };
+    let shop = Database { owner: Some("app".into()), ..Database::new("shop") };
     catalog.databases.insert("shop".into(), shop);
     add(&mut catalog, "me", Attributes::USER | own, &[]);
     add(&mut catalog, "postgres", Attributes::all(), &[]);

@@ -22,6 +22,8 @@ mod modes_tests;
 mod names;
 mod parse;
 #[cfg(test)]
+mod parse_laws;
+#[cfg(test)]
 mod parse_tests;
 pub mod schema;
 mod settings;

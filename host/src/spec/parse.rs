@@ -15,7 +15,7 @@ use super::names::{list, nearest};
 use super::user::{Edge, List, User};
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
-use crate::model::{Attributes, Credential, Grant, Membership, Mode, Object, Privileges, Role, SecretState, Spec};
+use crate::model::{Attributes, Credential, Grant, Membership, Mode, Object, Privileges, Role, Spec};
 use crate::secret::SecretRef;
 
 /// More problems than anyone reads; the rest is counted.
@@ -409,16 +409,8 @@ fn role(user: &User<'_>) -> Role {
     role.grants.sort();
     // Of a role that cannot log in nobody says whether it has a password, and it does not matter.
     role.has_password = (user.list == List::Users).then_some(user.secret.is_some());
-    role.credential = user.secret.as_ref().map(|secret| Credential {
-        secret: secret.reference.name.clone(),
-        key: secret.reference.key.clone(),
-        state: SecretState::Missing,
-        version: String::new(),
-        changed_at: None,
-        labels: BTreeMap::new(),
-        strength: None,
-        in_sync: None,
-    });
+    role.credential =
+        user.secret.as_ref().map(|secret| Credential::new(secret.reference.name.clone(), secret.reference.key.clone()));
     role.path = user.path("");
     role
 }

@@ -309,7 +309,8 @@ impl Renderer<'_> {
     /// memberships in one role, joined. Removals are left out: they are run apart.
     pub fn script(&self, steps: &[Step]) -> Vec<Statement> {
         let mut statements: Vec<Statement> = Vec::new();
-        // New owners: what was granted to one before has to be gone by then.
+        // New owners: what PUBLIC loses is revoked while the old one still speaks for it, and what an old owner is to
+        // keep is granted once it is none.
         let mut owners: Vec<Statement> = Vec::new();
         // What can be joined, by the text that would be the same: where it stands and for whom.
         let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
