@@ -156,7 +156,7 @@ fn what_a_module_says_reaches_the_screen_without_its_control_characters() {
 }
 
 #[test]
-fn a_transformer_may_not_redirect_a_secret_nor_disown_a_role_nor_move_on_for_ever() {
+fn a_transformer_may_not_redirect_a_secret_nor_disown_a_role_nor_give_databases_away_nor_move_on_for_ever() {
     let world = World::new();
     for settings in [
         json!({ "redirect": { "user": "alice", "secret": "user-bob-secret" } }),
@@ -165,6 +165,10 @@ fn a_transformer_may_not_redirect_a_secret_nor_disown_a_role_nor_move_on_for_eve
     ] {
         world.withstands(&settings.to_string(), &transformer(settings));
     }
+    let declared = users(&[("alice", &["reader", "writer"]), ("bob", &["reader"])]);
+    world.manifests.users(&format!("{declared}databases: [{{name: shop, owner: reader}}]\n"));
+    let output = world.withstands("a grab", &transformer(json!({ "grab": "stranger" })));
+    output.mentions("the database `shop`");
 }
 
 #[test]

@@ -206,3 +206,45 @@ fn taken_apart(proposal: Proposal) -> Vec<Proposal> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_planner_says_of_a_database_is_taken_apart_by_where_it_runs() {
+        let owned = |name: &str| Schema { name: name.into(), owner: Some("app".into()), path: format!("/s/{name}") };
+        let declared = Database {
+            owner: Some("app".into()),
+            comment: Some("c".into()),
+            schemas: vec![owned("a"), owned("b")],
+            ..Database::new("shop")
+        };
+        let of = |change: Change| {
+            let proposal = Proposal { change, risk: Risk::Safe, reason: String::new(), path: "/d".into() };
+            let steps = assemble(vec![proposal], "standard", |_| Cause::Spec);
+            let told = |step: &Step| {
+                format!("{} {:?} {} {}", step.change.action(), step.change.database(), step.path, step.risk)
+            };
+            steps.iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(Change::CreateDatabase(declared.clone())),
+            [
+                "create-database None /d safe",
+                "alter-database None /d safe",
+                "alter-database Some(\"shop\") /s/a safe",
+                "alter-database Some(\"shop\") /s/b safe",
+            ]
+        );
+        // What was there before had another owner, who loses it.
+        assert_eq!(
+            of(Change::AlterDatabase(declared)),
+            [
+                "alter-database None /d disruptive",
+                "alter-database Some(\"shop\") /s/a disruptive",
+                "alter-database Some(\"shop\") /s/b disruptive",
+            ]
+        );
+    }
+}

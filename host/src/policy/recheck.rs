@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::convert::printable;
 use crate::catalog::is_predefined;
-use crate::model::{Database, Finding, Mode, Object, PUBLIC, Role, Setting, Severity, Spec};
+use crate::model::{Finding, Mode, Object, PUBLIC, Role, Setting, Severity, Spec};
 use crate::parameter;
 use crate::plan::Touch;
 
@@ -58,8 +58,10 @@ pub(super) fn recheck(module: &str, before: &Spec, after: &Spec) -> Result<Diffe
         finding.policy = Some(module.to_owned());
         difference.removed.push(finding);
     }
-    for database in after.databases.values() {
-        check_database(database, before.databases.get(&database.name))?;
+    // Who owns a database may drop it.
+    let names = before.databases.keys().chain(after.databases.keys());
+    if let Some(name) = names.into_iter().find(|name| before.databases.get(*name) != after.databases.get(*name)) {
+        return Err(format!("it changes the database {}, and databases are only declared", shown(name)));
     }
     match after.scripts.iter().find(|script| !before.scripts.contains(script)) {
         Some(script) => Err(format!("it adds the script {}, and scripts are only declared", shown(script))),
@@ -135,19 +137,6 @@ fn check_settings(settings: &[Setting], of: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_database(database: &Database, earlier: Option<&Database>) -> Result<(), String> {
-    check_name("a database", &database.name)?;
-    if earlier.is_some_and(|earlier| earlier.path != database.path) {
-        return Err(format!("it changes the path of the database {}", shown(&database.name)));
-    }
-    database.owner.iter().try_for_each(|owner| check_name("an owner", owner))?;
-    for schema in &database.schemas {
-        check_name("a schema", &schema.name)?;
-        schema.owner.iter().try_for_each(|owner| check_name("an owner", owner))?;
-    }
-    database.comment.iter().try_for_each(|comment| check_text("a comment", comment))
-}
-
 /// The names in an object; a routine's arguments are no name and may be long.
 fn names(object: &Object) -> Vec<&str> {
     match object {
@@ -199,9 +188,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
-    use crate::model::{Attributes, Credential, Membership, SecretState, Standing};
+    use crate::model::{Attributes, Credential, Database, Membership, SecretState, Standing};
 
     fn before() -> Spec {
         let mut alice = Role::new("alice", Mode::Authoritative, Attributes::USER);
@@ -291,6 +279,23 @@ mod tests {
             .contains("gives `mallory` a credential")
         );
         assert!(refused(|spec| spec.scripts.push("boom".to_owned())).contains("script `boom`"));
+    }
+
+    #[test]
+    fn databases_are_declared_by_nobody_else() {
+        let mut before = before();
+        before.databases.insert("shop".to_owned(), Database::new("shop"));
+        let refused = |change: fn(&mut Spec)| {
+            let mut after = before.clone();
+            change(&mut after);
+            recheck("naming", &before, &after).unwrap_err()
+        };
+        let owned = |spec: &mut Spec| spec.databases.get_mut("shop").unwrap().owner = Some("alice".to_owned());
+        assert!(refused(owned).contains("`shop`"));
+        assert!(refused(|spec| spec.databases.clear()).contains("`shop`"));
+        let more = |spec: &mut Spec| drop(spec.databases.insert("more".to_owned(), Database::new("more")));
+        assert!(refused(more).contains("`more`"));
+        assert!(recheck("naming", &before, &before.clone()).is_ok());
     }
 
     #[test]

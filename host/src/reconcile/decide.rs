@@ -291,17 +291,7 @@ fn declare(chain: &Chain, context: &Context, spec: Spec) -> Result<(Spec, Vec<Fi
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Ok((spec, findings, Vec::new()));
     }
-    let databases = spec.databases.clone();
     let transformed = chain.transform(context, spec)?;
-    if transformed.spec.databases != databases {
-        let message =
-            "a transforming policy changes what users.yaml declares of databases, which is for users.yaml alone";
-        let finding = Finding::new(Severity::Error, "unsupported", "/databases", message);
-        let help = "see `rolewright plan` for which policies touch what, and take it out of that policy";
-        let policy = transformed.touches.last().map(|touch| touch.policy.clone());
-        findings.push(Finding { policy: Some(policy.unwrap_or_default()), ..finding.help(help) });
-        return Ok((transformed.spec, findings, transformed.touches));
-    }
     if !transformed.touches.is_empty() {
         findings = chain.validate(context, &transformed.spec)?;
     }

@@ -56,7 +56,7 @@ fn names() -> Vec<String> {
         "\u{1b}[2J",
         "select",
         "user",
-        "public",
+        "PUBLIC",
     ]
     .map(str::to_owned)
     .into();

@@ -1,6 +1,6 @@
 //! A transformer. With `member-of` it makes every declared user a member of a role, with an end if `until` says so, and
 //! with `parameter` it gives each a setting, as a real one might. The other settings ask for what the host must refuse:
-//! another Secret for a user, another standing for a role, or a result that moves on with every call.
+//! another Secret for a user, another standing for a role, databases for somebody, or a result that moves on with every call.
 
 use rolewright_policy::{
     Context, Finding, Info, Membership, Mode, Policy, Setting, Spec, Standing, Transform, Transformed,
@@ -25,6 +25,8 @@ pub struct Settings {
     pub redirect: Option<Redirect>,
     /// Dishonest: declares this role to be nobody's business.
     pub disown: Option<String>,
+    /// Dishonest: gives this role every database that is declared.
+    pub grab: Option<String>,
     /// Dishonest: a comment that grows with every call, so the transform is not idempotent.
     pub restless: bool,
 }
@@ -87,6 +89,11 @@ impl Transform for Transformer {
             }
             if settings.restless {
                 role.comment.get_or_insert_default().push('!');
+            }
+        }
+        if let Some(role) = &settings.grab {
+            for database in &mut spec.databases {
+                database.owner = Some(role.clone());
             }
         }
         Ok(Transformed { spec: Some(spec), findings })
