@@ -124,6 +124,12 @@ pub struct ImportArgs {
     /// Also what is held inside of this database; repeatable
     #[arg(long = "database", value_name = "NAME", value_parser = values::role_name)]
     pub databases: Vec<String>,
+    /// The same for each, but templates and `postgres`
+    #[arg(long)]
+    pub all_databases: bool,
+    /// Declare no databases and schemas, only roles
+    #[arg(long)]
+    pub no_databases: bool,
     /// Wrap it into a ConfigMap of this name
     #[arg(long, value_name = "NAME", value_parser = values::dns_subdomain)]
     pub configmap: Option<String>,

@@ -8,9 +8,9 @@ use anyhow::{Context as _, bail};
 use super::args::ImportArgs;
 use super::print;
 use crate::catalog::{Catalog, Objects, Question, Server};
-use crate::import::{self, Imported};
-use crate::model::Standing;
-use crate::postgres::{Target, connect, objects, snapshot};
+use crate::import::{self, Imported, Unusual};
+use crate::model::{PUBLIC, Standing};
+use crate::postgres::{ConnectError, Target, connect, objects, snapshot, unusual};
 use crate::printable;
 use crate::reconcile::CycleError;
 use crate::spec::{self, Document};
@@ -23,15 +23,20 @@ pub(super) async fn import(arguments: ImportArgs) -> anyhow::Result<u8> {
     let client = connect(&target).await?;
     let read = snapshot::read(&client, &target.to_string()).await;
     let snapshot = read.map_err(|error| CycleError::postgres(&error, "read the catalog", &Server::default()))?;
-    drop(client);
     let mut catalog = snapshot.catalog;
     catalog.assign_standing(&arguments.protected_roles.unwrap_or_default().0, &BTreeSet::new());
+    let unusual = unusual::read(&client).await;
+    let unusual = unusual.map_err(|error| CycleError::postgres(&error, "read the databases", &catalog.server))?;
+    drop(client);
     for database in &arguments.databases {
-        let inside = look_into(&catalog, &target, database).await?;
+        let inside = look_into(&catalog, &target, database).await??;
         catalog.objects.insert(database.clone(), inside);
     }
+    if arguments.all_databases {
+        look_into_all(&mut catalog, &target, &unusual).await?;
+    }
 
-    let imported = import::import(&catalog);
+    let imported = import::import(&catalog, Some(&unusual).filter(|_| !arguments.no_databases));
     let users_yaml = imported.users_yaml();
     check(&users_yaml)?;
     tell(&imported, &target.user);
@@ -42,20 +47,49 @@ pub(super) async fn import(arguments: ImportArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What the roles that are not protected hold in a database.
-async fn look_into(catalog: &Catalog, target: &Target, database: &str) -> anyhow::Result<Objects> {
+/// What the roles that are not protected hold in a database, and PUBLIC. The inner error: it lets nobody in.
+async fn look_into(
+    catalog: &Catalog,
+    target: &Target,
+    database: &str,
+) -> anyhow::Result<Result<Objects, ConnectError>> {
     if !catalog.databases.contains_key(database) {
         let known: Vec<&str> = catalog.databases.keys().map(String::as_str).collect();
         bail!("there is no database {database:?} on {target}; there are {known:?}. Correct --database");
     }
-    let client = connect(&target.with_database(database)).await?;
+    let client = match connect(&target.with_database(database)).await {
+        Ok(client) => client,
+        Err(error) => return Ok(Err(error)),
+    };
     let read = |error| CycleError::postgres(&error, &format!("read database {database:?}"), &catalog.server);
     let ours = catalog.roles.values().filter(|role| role.standing != Standing::Protected);
-    let mut question = Question { roles: ours.map(|role| role.name.clone()).collect(), ..Question::default() };
+    let roles = ours.map(|role| role.name.clone()).chain([PUBLIC.to_owned()]).collect();
+    let mut question = Question { roles, ..Question::default() };
     // First which schemas there are, then what lies in them.
     let schemas = objects::read(&client, catalog, &Question::default()).await.map_err(read)?.schemas;
     question.schemas = schemas.into_keys().collect();
-    Ok(objects::read(&client, catalog, &question).await.map_err(read)?)
+    Ok(Ok(objects::read(&client, catalog, &question).await.map_err(read)?))
+}
+
+/// The same for each that people have made for their data. One that lets nobody in is noted; what may pass is an error,
+/// since the file would lack half of the server.
+async fn look_into_all(catalog: &mut Catalog, target: &Target, unusual: &Unusual) -> anyhow::Result<()> {
+    let names: Vec<String> = catalog.databases.keys().filter(|name| unusual.is_usual(name)).cloned().collect();
+    for name in names {
+        if catalog.objects.contains_key(&name) {
+            continue;
+        }
+        match look_into(catalog, target, &name).await? {
+            Ok(inside) => {
+                catalog.objects.insert(name, inside);
+            }
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                catalog.closed.insert(name, error.failure.to_string());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is printed has to be taken by whoever reads it.
@@ -63,7 +97,7 @@ fn check(users_yaml: &str) -> anyhow::Result<()> {
     if users_yaml.len() > MAX_BYTES {
         let size = users_yaml.len();
         bail!(
-            "users.yaml would have {size} bytes, and a ConfigMap holds {MAX_BYTES}; leave --database out, or leave roles \
+            "users.yaml would have {size} bytes, and a ConfigMap holds {MAX_BYTES}; leave databases out, or leave roles \
              out with PROTECTED_ROLES"
         );
     }
@@ -97,6 +131,6 @@ fn tell(imported: &Imported, controller: &str) {
             eprintln!("  {}, key {}: {}", wanted.secret.name, wanted.secret.key, printable::name(wanted.user));
         }
     }
-    let (users, roles) = imported.counts();
-    eprintln!("note: {users} users and {roles} group roles imported");
+    let [users, roles, databases] = imported.counts();
+    eprintln!("note: {users} users, {roles} group roles and {databases} databases imported");
 }

@@ -7,15 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::profiles::{Extent, Profiles, Shape};
 use super::{Note, Value, who};
 use crate::catalog::{Catalog, Held};
-use crate::model::{Grant, Object, ObjectKind, Privileges, Role};
+use crate::model::{Grant, LEDGER_SCHEMA, Object, ObjectKind, Privileges, Role};
 use crate::parameter;
 use crate::resolve::wishes;
 use crate::spec::{self, Listed, Scope};
-
-/// Privileges on one object, and the part of them WITH GRANT OPTION.
-type Extent = (Privileges, Privileges);
 
 /// Routines by the types of their arguments alone, of those that are written differently.
 type ByTypes<'a> = BTreeMap<&'a Object, &'a Object>;
@@ -26,9 +24,12 @@ type Named<T> = Vec<(T, Object)>;
 /// More of them nobody reads on one line.
 const MOST_NAMED: usize = 3;
 
-/// The entries for all databases that were looked into.
-pub(super) fn grants(role: &Role, catalog: &Catalog, notes: &mut Vec<Note>) -> Vec<Value> {
-    let mut entries = Vec::new();
+/// What a role holds, database by database, where that can be said.
+pub(super) struct Account<'a>(Vec<(&'a str, Vec<Piece>)>);
+
+/// For all databases that were looked into.
+pub(super) fn account<'a>(role: &Role, catalog: &'a Catalog, notes: &mut Vec<Note>) -> Account<'a> {
+    let mut account = Vec::new();
     for (database, objects) in &catalog.objects {
         let Some(held) =
             objects.held.get(&role.name).filter(|held| held.values().any(|held| !held.privileges.is_empty()))
@@ -41,26 +42,45 @@ pub(super) fn grants(role: &Role, catalog: &Catalog, notes: &mut Vec<Note>) -> V
             Role { grants: pieces.iter().flat_map(|piece| piece.grants(database)).collect(), ..role.clone() };
         let unsaid = wishes::unsaid(&declared, catalog, objects, database);
         if unsaid.is_empty() {
-            entries.extend(pieces.iter().map(|piece| piece.entry(Some(database))));
+            account.push((database.as_str(), pieces));
         } else {
             let what = format!("grants of {} in database {database:?}", who(role));
-            notes.push(Note { what, why: told(&unsaid) });
+            let on_ledger = held.keys().any(|object| object.schema() == Some(LEDGER_SCHEMA));
+            notes.push(Note { what, why: told(&unsaid, on_ledger) });
         }
     }
-    entries
+    Account(account)
 }
 
-fn told(unsaid: &BTreeSet<String>) -> String {
+impl Account<'_> {
+    /// The entries of `grants`.
+    pub(super) fn entries(&self, profiles: &Profiles) -> Vec<Value> {
+        let pieces = self.0.iter().flat_map(|(database, pieces)| pieces.iter().map(move |piece| (database, piece)));
+        pieces.flat_map(|(database, piece)| piece.entries(Some(database), profiles)).collect()
+    }
+
+    /// What is held in each whole schema.
+    pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
+        self.0.iter().flat_map(|(_, pieces)| pieces).filter_map(|piece| match &piece.on {
+            Target::Whole(shape) => Some(shape),
+            _ => None,
+        })
+    }
+}
+
+fn told(unsaid: &BTreeSet<String>, on_ledger: bool) -> String {
     let mut named: Vec<&str> = unsaid.iter().take(MOST_NAMED).map(String::as_str).collect();
     let more = format!("{} more", unsaid.len().saturating_sub(MOST_NAMED));
     if unsaid.len() > MOST_NAMED {
         named.push(&more);
     }
-    format!(
-        "what it holds on {} cannot be declared; default privileges can only be those of `all`: in one schema, the same \
-         for whoever makes objects there, and on each that is there",
-        named.join(", ")
-    )
+    let why = if on_ledger {
+        "nothing in the schema of Rolewright's ledger can; revoke that, or grant it to a role that is not declared"
+    } else {
+        "default privileges can only be those of `all`: in one schema, the same for whoever makes objects there, and on \
+         each that is there"
+    };
+    format!("what it holds on {} cannot be declared; {why}", named.join(", "))
 }
 
 /// One entry of `grants`.
@@ -73,14 +93,12 @@ struct Piece {
 }
 
 enum Target {
-    Schema,
-    All(ObjectKind),
+    /// The schema itself, and all of a kind in it. Its privileges are those of the shape.
+    Whole(Shape),
     /// The key, the objects as they are written there, and what is read from that.
     Some(&'static str, Named<Value>),
     /// Columns of one table.
     Columns(String, Named<String>),
-    /// A built-in profile, and what it stands for.
-    Profile(String, Vec<(Object, Privileges)>),
 }
 
 impl Piece {
@@ -94,38 +112,42 @@ impl Piece {
         };
         let schema = self.schema.clone().unwrap_or_default();
         match &self.on {
-            Target::Schema => vec![grant(Object::Schema(schema), self.privileges)],
-            Target::All(kind) => vec![grant(kind.all(&schema), self.privileges)],
+            Target::Whole(shape) => shape.grants(database, &schema),
             Target::Columns(_, columns) => columns.iter().map(|(_, on)| grant(on.clone(), self.privileges)).collect(),
             Target::Some(_, objects) => objects.iter().map(|(_, on)| grant(on.clone(), self.privileges)).collect(),
-            Target::Profile(_, parts) => parts.iter().map(|(on, privileges)| grant(on.clone(), *privileges)).collect(),
         }
     }
 
-    fn entry(&self, database: Option<&str>) -> Value {
+    fn entries(&self, database: Option<&str>, profiles: &Profiles) -> Vec<Value> {
         let pair = |key: &str, value: Value| (key.to_owned(), value);
-        let mut pairs: Vec<_> = database.map(|database| pair("database", Value::text(database))).into_iter().collect();
-        pairs.extend(self.schema.as_ref().map(|schema| pair("schema", Value::text(schema))));
-        match &self.on {
-            Target::Schema => {}
-            Target::All(kind) => pairs.push(pair(kind.word(), Value::text("all"))),
+        let mut place: Vec<_> = database.map(|database| pair("database", Value::text(database))).into_iter().collect();
+        place.extend(self.schema.as_ref().map(|schema| pair("schema", Value::text(schema))));
+        let pairs = match &self.on {
+            Target::Whole(shape) => {
+                let lines = shape.lines(profiles).into_iter();
+                return lines.map(|pairs| Value::Map(place.iter().cloned().chain(pairs).collect())).collect();
+            }
             Target::Some(key, objects) => {
-                pairs.push(pair(key, Value::List(objects.iter().map(|(written, _)| written.clone()).collect())));
+                vec![pair(key, Value::List(objects.iter().map(|(written, _)| written.clone()).collect()))]
             }
-            Target::Columns(table, columns) => {
-                pairs.push(pair("tables", Value::texts([table.as_str()])));
-                pairs.push(pair(spec::COLUMNS, Value::texts(columns.iter().map(|(written, _)| written.as_str()))));
-            }
-            Target::Profile(name, _) => pairs.push(pair("profile", Value::text(name))),
-        }
-        if !matches!(self.on, Target::Profile(..)) {
-            pairs.push(pair("privileges", Value::texts(self.privileges.keywords())));
-        }
-        if self.option {
-            pairs.push(pair("grant_option", Value::flag(true)));
-        }
-        Value::Map(pairs)
+            Target::Columns(table, columns) => vec![
+                pair("tables", Value::texts([table.as_str()])),
+                pair(spec::COLUMNS, Value::texts(columns.iter().map(|(written, _)| written.as_str()))),
+            ],
+        };
+        place.extend(pairs);
+        place.extend(extent_in_words(self.privileges, self.option));
+        vec![Value::Map(place)]
     }
+}
+
+/// `privileges`, and `grant_option` where it is needed.
+pub(super) fn extent_in_words(privileges: Privileges, option: bool) -> Vec<(String, Value)> {
+    let mut pairs = vec![("privileges".to_owned(), Value::texts(privileges.keywords()))];
+    if option {
+        pairs.push(("grant_option".to_owned(), Value::flag(true)));
+    }
+    pairs
 }
 
 /// What is held in a database, schema by schema.
@@ -137,59 +159,46 @@ fn pieces(
     database: &str,
 ) -> Vec<Piece> {
     let Some(objects) = catalog.objects.get(database) else { return Vec::new() };
-    let schemas: BTreeSet<&str> = held.keys().filter_map(Object::schema).collect();
+    // Once, not for each schema: a role may hold something on ten thousand tables in a hundred of them.
+    let mut by_schema: BTreeMap<Option<&str>, Vec<(&Object, &Held)>> = BTreeMap::new();
+    for (object, held) in held {
+        by_schema.entry(object.schema()).or_default().push((object, held));
+    }
+    let in_none = by_schema.remove(&None).unwrap_or_default();
     let mut pieces = Vec::new();
-    for schema in schemas {
+    // Nobody can be declared to hold anything on the ledger; that it is missed is found when the account is checked.
+    for (schema, held) in by_schema.iter().filter_map(|(schema, held)| Some(((*schema)?, held))) {
+        if schema == LEDGER_SCHEMA {
+            continue;
+        }
         let extent = |object: &Object| -> Extent { objects.held(&role.name, object) };
-        let own = extent(&Object::Schema(schema.to_owned()));
+        let mut shape = Shape { schema: extent(&Object::Schema(schema.to_owned())), all: BTreeMap::new() };
         let makers = wishes::makers_for(&role.name, schema, catalog, objects, database);
-        let mut all: BTreeMap<ObjectKind, Extent> = BTreeMap::new();
         for kind in ObjectKind::ALL {
             let later: BTreeSet<Extent> = makers.iter().map(|maker| extent(&kind.future(maker, schema))).collect();
             // Where they differ, no wish for all comes to the same.
             if let (Some(later), 1) = (later.first(), later.len())
                 && !later.0.is_empty()
             {
-                all.insert(kind, *later);
+                shape.all.insert(kind, *later);
             }
         }
-        pieces.extend(whole_schema(schema, own, &all));
-        for kind in ObjectKind::ALL {
-            let all = all.get(&kind).copied().unwrap_or_default();
-            let single = held.iter().filter(|(object, _)| {
-                object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
-            });
+        let all: Vec<Extent> =
+            ObjectKind::ALL.map(|kind| shape.all.get(&kind).copied().unwrap_or_default()).into_iter().collect();
+        if !shape.is_empty() {
+            let (privileges, option) = (Privileges::empty(), false);
+            pieces.push(Piece { schema: Some(schema.to_owned()), on: Target::Whole(shape), privileges, option });
+        }
+        for (kind, all) in ObjectKind::ALL.into_iter().zip(all) {
+            let single = held.iter().copied().filter(|(on, _)| on.kind() == Some(kind) && on.future_owner().is_none());
             pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
         }
         pieces.extend(on_columns(schema, held));
         pieces.extend(of_kind(Some(schema), Listed::Types, held, by_types));
     }
     for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Database) {
-        pieces.extend(of_kind(None, listed, held, by_types));
+        pieces.extend(of_kind(None, listed, &in_none, by_types));
     }
-    pieces
-}
-
-/// The schema itself, and what is held on all of a kind in it.
-fn whole_schema(schema: &str, own: Extent, all: &BTreeMap<ObjectKind, Extent>) -> Vec<Piece> {
-    let piece = |on, privileges, option| Piece { schema: Some(schema.to_owned()), on, privileges, option };
-    let has_option = all.values().chain([&own]).any(|(_, grantable)| !grantable.is_empty());
-    let privileges: BTreeMap<ObjectKind, Privileges> = all.iter().map(|(kind, extent)| (*kind, extent.0)).collect();
-    if let Some(profile) = spec::built_in_profile(own.0, &privileges).filter(|_| !has_option) {
-        let parts = privileges.iter().map(|(kind, privileges)| (kind.all(schema), *privileges));
-        let parts = std::iter::once((Object::Schema(schema.to_owned()), own.0)).chain(parts).collect();
-        return vec![piece(Target::Profile(profile, parts), Privileges::empty(), false)];
-    }
-    let mut pieces = Vec::new();
-    for (privileges, option) in [(own.0 - own.1, false), (own.1, true)] {
-        pieces.push(piece(Target::Schema, privileges, option));
-    }
-    for (kind, extent) in all {
-        for (privileges, option) in [(extent.0 - extent.1, false), (extent.1, true)] {
-            pieces.push(piece(Target::All(*kind), privileges, option));
-        }
-    }
-    pieces.retain(|piece| !piece.privileges.is_empty());
     pieces
 }
 
@@ -229,16 +238,16 @@ fn apart(held: &Held, all: Extent) -> [(Privileges, bool); 2] {
     [(without, false), (with_option, true)]
 }
 
-/// What is held on objects of another kind, in this schema if they lie in any.
-fn of_kind(schema: Option<&str>, listed: Listed, held: &BTreeMap<Object, Held>, by_types: &ByTypes<'_>) -> Vec<Piece> {
-    let single = held.iter().filter(|(object, _)| Listed::of(object) == Some(listed) && object.schema() == schema);
+/// What is held on objects of another kind.
+fn of_kind(schema: Option<&str>, listed: Listed, held: &[(&Object, &Held)], by_types: &ByTypes<'_>) -> Vec<Piece> {
+    let single = held.iter().copied().filter(|(object, _)| Listed::of(object) == Some(listed));
     one_by_one(schema, listed.key(), Extent::default(), single, by_types)
 }
 
 /// What is held on columns: table by table, those with the same privileges in one entry.
-fn on_columns(schema: &str, held: &BTreeMap<Object, Held>) -> Vec<Piece> {
+fn on_columns(schema: &str, held: &[(&Object, &Held)]) -> Vec<Piece> {
     let mut together: BTreeMap<(&str, Privileges, bool), Named<String>> = BTreeMap::new();
-    for (object, held) in held.iter().filter(|(object, _)| object.schema() == Some(schema)) {
+    for (object, held) in held.iter().copied() {
         let Object::Column { table, column, .. } = object else { continue };
         for (privileges, option) in apart(held, Extent::default()) {
             if !privileges.is_empty() {
@@ -258,10 +267,11 @@ fn on_columns(schema: &str, held: &BTreeMap<Object, Held>) -> Vec<Piece> {
 /// What is held on parameters and tablespaces, as entries. `None`: one of the names cannot be written.
 pub(super) fn shared(role: &Role, catalog: &Catalog) -> Option<Vec<Value>> {
     let Some(held) = catalog.shared.held.get(&role.name) else { return Some(Vec::new()) };
-    let by_types = ByTypes::new();
+    let (by_types, no_profiles) = (ByTypes::new(), Profiles::default());
+    let held: Vec<(&Object, &Held)> = held.iter().collect();
     let mut entries = Vec::new();
     for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Server) {
-        for piece in of_kind(None, listed, held, &by_types) {
+        for piece in of_kind(None, listed, &held, &by_types) {
             let Target::Some(_, objects) = &piece.on else { continue };
             let is_writable = |on: &Object| match on {
                 Object::Parameter(name) => parameter::name_problem(name).is_none(),
@@ -270,7 +280,7 @@ pub(super) fn shared(role: &Role, catalog: &Catalog) -> Option<Vec<Value>> {
             if !objects.iter().all(|(_, on)| is_writable(on)) {
                 return None;
             }
-            entries.push(piece.entry(None));
+            entries.extend(piece.entries(None, &no_profiles));
         }
     }
     Some(entries)

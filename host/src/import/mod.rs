@@ -2,8 +2,9 @@
 //! the server, and where the text goes, is the business of `cli`.
 //!
 //! ```text
-//! catalog ──┬─► access (the server) ─────┐
-//!           └─► inside (its databases) ──┴─► entries ──► text
+//! catalog ──┬─► access (the server) ───────────────────┐
+//!           ├─► inside (what is held) ──► profiles ────┼─► entries ──► text
+//!           └─► databases (whose they are) ────────────┘
 //!                        └─► notes: what users.yaml cannot say
 //! ```
 //!
@@ -12,37 +13,52 @@
 //! the entry; for anything else the role itself is not declared, and stays as it is.
 
 mod access;
+mod databases;
+#[cfg(test)]
+mod databases_tests;
 mod inside;
-mod text;
-
+mod profiles;
+#[cfg(test)]
+mod profiles_tests;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::BTreeSet;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, is_predefined};
 use crate::model::{Role, Standing};
 use crate::printable;
 use crate::secret::SecretRef;
 use crate::spec::secret_name_problem;
 
+pub use databases::Unusual;
+use inside::Account;
+use profiles::Profiles;
+
 /// Where a password is looked for if nothing else is said.
 const SECRET_KEY: &str = "password";
 
 /// What was found, in the words of users.yaml.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Imported {
-    /// In the order of their names.
-    entries: Vec<Entry>,
+    /// Roles that log in, and the others; each in the order of their names.
+    users: Vec<Entry>,
+    roles: Vec<Entry>,
+    databases: databases::Section,
+    profiles: Vec<(String, Value)>,
+    /// Owners that are not declared.
+    external: Vec<String>,
+    /// Roles that are left out, but PostgreSQL's own.
+    protected: Vec<String>,
     /// Roles of whom nobody can see whether they have a password.
     unseen: usize,
 }
 
-/// One role.
+/// A role or a database.
 #[derive(Debug, Clone)]
 struct Entry {
     name: String,
-    is_user: bool,
     /// What is declared of it; `None`: it is not.
     keys: Option<Vec<Key>>,
     notes: Vec<Note>,
@@ -107,35 +123,74 @@ pub struct Wanted<'a> {
 
 /// Writes down every role that is not protected: those that log in as users, the others as group roles; and of the
 /// databases in `catalog.objects` also what they hold inside. The catalog's standings have been assigned.
-pub fn import(catalog: &Catalog) -> Imported {
-    let roles: Vec<&Role> = catalog.roles.values().filter(|role| role.standing != Standing::Protected).collect();
-    let mut taken: BTreeSet<String> = roles.iter().filter_map(|role| default_secret(&role.name)).collect();
-    let mut unseen = 0;
-    let mut entries = Vec::with_capacity(roles.len());
-    for role in roles {
-        let has_password = role.is_user() && role.has_password != Some(false);
-        unseen += usize::from(role.is_user() && role.has_password.is_none());
-        let secret = has_password.then(|| secret_of(role, catalog, &mut taken));
-        entries.push(entry(role, catalog, secret));
-    }
-    Imported { entries, unseen }
+///
+/// Databases, too, if it is known which of them are `unusual`; with the schemas of those in `catalog.objects`.
+pub fn import(catalog: &Catalog, unusual: Option<&Unusual>) -> Imported {
+    imported(catalog, unusual, Profiles::of)
 }
 
-fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>) -> Entry {
-    let who = who(role);
-    let reasons = access::unsayable(role, catalog);
-    let (name, is_user) = (role.name.clone(), role.is_user());
-    if !reasons.is_empty() {
-        let notes = reasons.into_iter().map(|why| Note { what: who.clone(), why }).collect();
-        return Entry { name, is_user, keys: None, notes, secret: None };
+fn imported<'c>(
+    catalog: &'c Catalog,
+    unusual: Option<&Unusual>,
+    profiles: fn(Vec<&profiles::Shape>) -> Profiles,
+) -> Imported {
+    let mut imported = Imported::default();
+    let (protected, roles): (Vec<&Role>, Vec<&Role>) =
+        catalog.roles.values().partition(|role| role.standing == Standing::Protected);
+    imported.protected =
+        protected.iter().filter(|role| !is_predefined(&role.name)).map(|role| role.name.clone()).collect();
+    // First what everybody holds, since shapes get names when they are known.
+    let accounts: Vec<Found<'c>> = roles.iter().map(|role| Found::of(role, catalog)).collect();
+    let shapes = accounts.iter().filter_map(|found| found.account.as_ref()).flat_map(Account::shapes);
+    let profiles = profiles(shapes.collect());
+    let mut taken: BTreeSet<String> = roles.iter().filter_map(|role| default_secret(&role.name)).collect();
+    for (role, found) in roles.into_iter().zip(accounts) {
+        let has_password = role.is_user() && role.has_password != Some(false);
+        imported.unseen += usize::from(role.is_user() && role.has_password.is_none());
+        let secret = has_password.then(|| secret_of(role, catalog, &mut taken));
+        let entry = entry(role, catalog, secret, found, &profiles);
+        if role.is_user() { imported.users.push(entry) } else { imported.roles.push(entry) }
     }
-    let mut notes = Vec::new();
+    imported.profiles = profiles.entries();
+    if let Some(unusual) = unusual {
+        imported.databases = databases::section(catalog, unusual);
+        let declared: BTreeSet<&String> =
+            imported.of_roles().filter(|entry| entry.keys.is_some()).map(|entry| &entry.name).collect();
+        let external = imported.databases.owners.iter().filter(|owner| !declared.contains(owner));
+        imported.external = external.cloned().collect();
+    }
+    imported
+}
+
+/// What there is to say of a role, before shapes have names.
+struct Found<'a> {
+    /// `None`: it cannot be declared.
+    account: Option<Account<'a>>,
+    notes: Vec<Note>,
+}
+
+impl<'a> Found<'a> {
+    fn of(role: &Role, catalog: &'a Catalog) -> Found<'a> {
+        let reasons = access::unsayable(role, catalog);
+        if !reasons.is_empty() {
+            let notes = reasons.into_iter().map(|why| Note { what: who(role), why }).collect();
+            return Found { account: None, notes };
+        }
+        let mut notes = Vec::new();
+        Found { account: Some(inside::account(role, catalog, &mut notes)), notes }
+    }
+}
+
+fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>, found: Found<'_>, profiles: &Profiles) -> Entry {
+    let name = role.name.clone();
+    let Found { account, mut notes } = found;
+    let Some(account) = account else { return Entry { name, keys: None, notes, secret: None } };
     let mut keys = access::keys(role, catalog);
-    let mut grants = inside::grants(role, catalog, &mut notes);
+    let mut grants = account.entries(profiles);
     match inside::shared(role, catalog) {
         Some(shared) => grants.extend(shared),
         None => notes.push(Note {
-            what: format!("privileges of {who} on parameters and tablespaces"),
+            what: format!("privileges of {} on parameters and tablespaces", who(role)),
             why: "one of the parameters has a name that cannot be declared; revoke that privilege".to_owned(),
         }),
     }
@@ -148,12 +203,12 @@ fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>) -> Entry {
             keys.push(("secret", Value::Map(vec![pair("name", &secret.name), pair("key", &secret.key)])));
         }
         Some(_) => {}
-        None if is_user => keys.push(("password", Value::text("none"))),
+        None if role.is_user() => keys.push(("password", Value::text("none"))),
         None => {}
     }
     keys.extend(access::attributes(role));
     keys.extend(access::settings(role, &mut notes));
-    Entry { name, is_user, keys: Some(keys), notes, secret }
+    Entry { name, keys: Some(keys), notes, secret }
 }
 
 /// `user "alice"`.
@@ -184,7 +239,7 @@ fn secret_of(role: &Role, catalog: &Catalog, taken: &mut BTreeSet<String>) -> Se
 impl Imported {
     /// The users.yaml.
     pub fn users_yaml(&self) -> String {
-        text::users_yaml(&self.entries)
+        text::users_yaml(self)
     }
 
     /// The same in a ConfigMap.
@@ -192,15 +247,20 @@ impl Imported {
         text::configmap(&self.users_yaml(), name, namespace)
     }
 
+    fn of_roles(&self) -> impl Iterator<Item = &Entry> {
+        self.users.iter().chain(&self.roles)
+    }
+
     /// What users.yaml cannot say, one line each.
     pub fn warnings(&self) -> Vec<String> {
-        self.entries.iter().flat_map(|entry| &entry.notes).map(Note::in_words).collect()
+        let entries = self.of_roles().chain(&self.databases.entries);
+        entries.flat_map(|entry| &entry.notes).map(Note::in_words).collect()
     }
 
     /// The Secrets that have to be created.
     pub fn secrets(&self) -> Vec<Wanted<'_>> {
-        let entries = self.entries.iter();
-        entries.filter_map(|entry| Some(Wanted { user: &entry.name, secret: entry.secret.as_ref()? })).collect()
+        let users = self.users.iter();
+        users.filter_map(|entry| Some(Wanted { user: &entry.name, secret: entry.secret.as_ref()? })).collect()
     }
 
     /// How many users are taken to have a password, since nobody could see whether they have.
@@ -208,10 +268,9 @@ impl Imported {
         self.unseen
     }
 
-    /// How many users and group roles are declared.
-    pub fn counts(&self) -> (usize, usize) {
-        let declared = self.entries.iter().filter(|entry| entry.keys.is_some());
-        let (users, roles): (Vec<&Entry>, Vec<&Entry>) = declared.partition(|entry| entry.is_user);
-        (users.len(), roles.len())
+    /// How many users, group roles and databases are declared.
+    pub fn counts(&self) -> [usize; 3] {
+        [&self.users, &self.roles, &self.databases.entries]
+            .map(|entries| entries.iter().filter(|entry| entry.keys.is_some()).count())
     }
 }

@@ -6,19 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Imported, import};
+use super::{Imported, Unusual};
 use crate::catalog::{Catalog, Held};
 use crate::model::{Expiry, Limit, Object, Privileges, Role, SecretState, Setting, Severity, Spec, Standing};
 use crate::plan::Plan;
 use crate::reconcile::{laws, laws_inside};
-use crate::resolve::{self, Records, shared, wishes};
+use crate::resolve::{self, Records, databases, modes, shared, wishes};
 use crate::spec::{self, Document};
 
 /// Names that YAML, SQL and terminals would each read otherwise.
-const HOSTILE: [&str; 7] =
+pub(super) const HOSTILE: [&str; 7] =
     ["it's \"odd\", [a]: {b}", "12.5", "true", "new\nline\t# x", "abc\u{202e}cba", "- dash: ", "größe 大小 \u{1f980}"];
 
-fn declared(imported: &Imported) -> Spec {
+pub(super) fn import(catalog: &Catalog) -> Imported {
+    super::import(catalog, Some(&Unusual::default()))
+}
+
+pub(super) fn declared(imported: &Imported) -> Spec {
     let text = imported.users_yaml();
     let mut spec = match spec::parse(&Document::plain("users.yaml", text.as_str())) {
         Ok(parsed) => parsed.spec,
@@ -32,9 +36,15 @@ fn declared(imported: &Imported) -> Spec {
 }
 
 /// The plan that a controller would make first, and what it would be warned of.
-fn first_plan(imported: &Imported, catalog: &Catalog) -> (Plan, Vec<String>) {
+pub(super) fn first_plan(imported: &Imported, catalog: &Catalog) -> (Plan, Vec<String>) {
     let (mut spec, mut catalog) = (declared(imported), catalog.clone());
-    let mut findings = wishes::complete(&mut spec, &mut catalog, &Records::new());
+    let mut questions = wishes::questions(&spec, &catalog, &Records::new());
+    databases::ask(&spec, &mut questions);
+    // Nobody looks where nothing is asked.
+    catalog.objects.retain(|name, _| questions.contains_key(name));
+    let mut findings = modes::set_aside(&mut spec, &catalog);
+    findings.extend(databases::foresee(&mut spec, &mut catalog, &questions));
+    findings.extend(wishes::complete(&mut spec, &mut catalog, &Records::new()));
     findings.extend(shared::complete(&mut spec, &mut catalog, &Records::new()));
     let in_sync: BTreeMap<String, bool> = spec.roles.keys().map(|name| (name.clone(), true)).collect();
     let resolved = resolve::resolve(&spec, &catalog, &Records::new(), &in_sync);
@@ -45,7 +55,7 @@ fn first_plan(imported: &Imported, catalog: &Catalog) -> (Plan, Vec<String>) {
 }
 
 /// The catalog of a server that nobody manages yet.
-fn untouched(mut catalog: Catalog) -> Catalog {
+pub(super) fn untouched(mut catalog: Catalog) -> Catalog {
     catalog.assign_standing(&BTreeSet::new(), &BTreeSet::new());
     catalog
 }
@@ -102,7 +112,7 @@ proptest! {
             prop_assert!(plan.steps.is_empty(), "{}\n{:#?}", imported.users_yaml(), plan.steps);
             prop_assert_eq!(warnings, Vec::<String>::new(), "{}", imported.users_yaml());
             let declared: BTreeSet<String> =
-                imported.entries.iter().filter(|entry| entry.keys.is_some()).map(|entry| entry.name.clone()).collect();
+                imported.of_roles().filter(|entry| entry.keys.is_some()).map(|entry| entry.name.clone()).collect();
             let sayable = catalog.roles.values().filter(|role| {
                 role.standing != Standing::Protected && can_be_said(role, catalog.server.version)
             });

@@ -3,24 +3,50 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, Value};
+use super::{Entry, Imported, Value};
+use crate::printable;
 use crate::report::yaml::{scalar, word};
 
-/// The document.
-pub(super) fn users_yaml(entries: &[Entry]) -> String {
+/// The document: the sections in the order of the reference, those with nothing in them left out.
+pub(super) fn users_yaml(imported: &Imported) -> String {
     let mut text = String::new();
-    list(&mut text, "users", "username", entries.iter().filter(|entry| entry.is_user));
-    if entries.iter().any(|entry| !entry.is_user) {
-        list(&mut text, "roles", "name", entries.iter().filter(|entry| !entry.is_user));
+    if !imported.protected.is_empty() {
+        let names: Vec<String> = imported.protected.iter().map(|name| format!("{name:?}")).collect();
+        comment(&mut text, "", &format!("left out, as protected: {}", names.join(", ")));
+    }
+    list(&mut text, "users", "username", &imported.users, &[]);
+    if !imported.roles.is_empty() {
+        list(&mut text, "roles", "name", &imported.roles, &[]);
+    }
+    if !imported.databases.entries.is_empty() {
+        list(&mut text, "databases", "name", &imported.databases.entries, &imported.databases.remarks);
+    }
+    if !imported.profiles.is_empty() {
+        text.push_str("profiles:\n");
+        for (name, profile) in &imported.profiles {
+            let _ = writeln!(text, "  {}: {}", word(name), on_one_line(profile));
+        }
+    }
+    if !imported.external.is_empty() {
+        text.push_str("external:\n");
+        comment(&mut text, "  ", "own something above, and are not declared themselves");
+        for name in &imported.external {
+            let _ = writeln!(text, "  - {}", scalar(name));
+        }
     }
     text
 }
 
+fn comment(text: &mut String, indent: &str, words: &str) {
+    let _ = writeln!(text, "{indent}# {}", printable::line(words));
+}
+
 /// A list of entries, with what is not in it as comments where it would be.
-fn list<'a>(text: &mut String, key: &str, name_key: &str, entries: impl Iterator<Item = &'a Entry> + Clone) {
+fn list(text: &mut String, key: &str, name_key: &str, entries: &[Entry], remarks: &[String]) {
     // `users:` with nothing behind it would be null, which is no list.
-    let is_empty = !entries.clone().any(|entry| entry.keys.is_some());
+    let is_empty = !entries.iter().any(|entry| entry.keys.is_some());
     let _ = writeln!(text, "{key}:{}", if is_empty { " []" } else { "" });
+    remarks.iter().for_each(|remark| comment(text, "  ", remark));
     for entry in entries {
         for note in &entry.notes {
             let _ = writeln!(text, "  # {}", note.in_words());

@@ -21,6 +21,7 @@ mod shared;
 pub mod snapshot;
 pub mod target;
 pub mod tls;
+pub mod unusual;
 
 pub use connect::{ConnectError, connect};
 pub use target::{SslMode, Target};

@@ -297,7 +297,7 @@ pub(crate) fn built_in_profile(schema: Privileges, all: &BTreeMap<ObjectKind, Pr
 }
 
 /// Their names.
-pub(super) fn built_in_profiles() -> Vec<String> {
+pub(crate) fn built_in_profiles() -> Vec<String> {
     built_in().into_keys().collect()
 }
 

@@ -35,7 +35,7 @@ mod yaml_tests;
 
 pub(crate) use attributes::FLAGS;
 pub use diagnostics::Diagnostic;
-pub(crate) use grants::{built_in_profile, routine};
+pub(crate) use grants::{built_in_profile, built_in_profiles, routine};
 pub use locations::{Document, Locations};
 pub(crate) use names::{nearest, secret_name_problem};
 pub use parse::{DeclaredUser, Parsed, parse};
