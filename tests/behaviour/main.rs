@@ -20,6 +20,7 @@ mod hostile_modules;
 mod hostile_names;
 mod idempotence;
 mod import;
+mod import_databases;
 mod kubernetes_approval;
 mod kubernetes_deploy;
 mod kubernetes_fleet;

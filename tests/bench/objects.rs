@@ -40,6 +40,9 @@ pub(super) fn rows() -> Vec<Row> {
             &floor,
             &|settings| rolewright(&server, &source, &["plan", "--rehearse"], settings),
         ),
+        compare("`import --all-databases` of the same server", "the same", &floor, &|settings| {
+            rolewright(&server, &source, &["import", "--all-databases"], settings)
+        }),
     ]
 }
 
