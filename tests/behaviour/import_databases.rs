@@ -188,12 +188,14 @@ fn how_far_it_looks_is_up_to_who_asks() {
     let output = imported(&cluster, &manifests, &["--all-databases", "--no-databases"]);
     assert!(!output.stdout.contains("databases:"), "{}", output.stdout);
     nothing_to_do(&output);
+    assert!(!output.stderr.contains("ledger"), "{}", output.stderr);
 
     // Where the ledger lies, it is left alone; and `postgres` is spoken of if somebody asks for it.
     let rolewright = Rolewright::new(&cluster, &manifests);
     rolewright.apply().succeeds();
     let output = imported(&cluster, &manifests, &["--database", "postgres"]);
-    output.says("name: postgres").says("left out, as Rolewright's own, is the schema \"rolewright\" of: \"postgres\"");
+    output.says("has a ledger here already").says("`until`").says("name: postgres");
+    output.says("left out, as Rolewright's own, is the schema \"rolewright\" of: \"postgres\"");
     nothing_to_do(&output);
     rolewright.apply().succeeds();
     assert_eq!((cluster.fingerprint(), state(&cluster)), before);

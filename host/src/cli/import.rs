@@ -2,6 +2,7 @@
 //! nor a cluster is needed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
@@ -9,6 +10,7 @@ use super::args::ImportArgs;
 use super::print;
 use crate::catalog::{Catalog, Objects, Question, Server};
 use crate::import::{self, Imported, Unusual};
+use crate::ledger::Ledger;
 use crate::model::{PUBLIC, Standing};
 use crate::postgres::{ConnectError, Target, connect, objects, snapshot, unusual};
 use crate::printable;
@@ -27,6 +29,9 @@ pub(super) async fn import(arguments: ImportArgs) -> anyhow::Result<u8> {
     catalog.assign_standing(&arguments.protected_roles.unwrap_or_default().0, &BTreeSet::new());
     let unusual = unusual::read(&client).await;
     let unusual = unusual.map_err(|error| CycleError::postgres(&error, "read the databases", &catalog.server))?;
+    // No more than a word is said of it, so that a ledger which cannot be used is as good as none.
+    let ledger = Ledger::locate(&client, Path::new("")).await;
+    let is_managed = matches!(ledger, Ok(Ledger::Database { exists: true }));
     drop(client);
     for database in &arguments.databases {
         let inside = look_into(&catalog, &target, database).await??;
@@ -40,6 +45,12 @@ pub(super) async fn import(arguments: ImportArgs) -> anyhow::Result<u8> {
     let users_yaml = imported.users_yaml();
     check(&users_yaml)?;
     tell(&imported, &target.user);
+    if is_managed {
+        eprintln!(
+            "note: Rolewright has a ledger here already; what a users.yaml alone can say, such as the `until` of a \
+             membership, `mode` and `labels`, is not on the server and so not imported"
+        );
+    }
     print(&match &arguments.configmap {
         Some(name) => imported.configmap(name, arguments.namespace.as_deref()),
         None => users_yaml,

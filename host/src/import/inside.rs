@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::profiles::{Extent, Profiles, Shape};
 use super::{Note, Value, who};
-use crate::catalog::{Catalog, Held};
+use crate::catalog::{Catalog, Held, Objects};
 use crate::model::{Grant, LEDGER_SCHEMA, Object, ObjectKind, Privileges, Role};
 use crate::parameter;
 use crate::resolve::wishes;
@@ -18,26 +18,43 @@ use crate::spec::{self, Listed, Scope};
 /// Routines by the types of their arguments alone, of those that are written differently.
 type ByTypes<'a> = BTreeMap<&'a Object, &'a Object>;
 
+/// The same by database: put together once, and not for each role.
+pub(super) type Signatures<'a> = BTreeMap<&'a str, ByTypes<'a>>;
+
+/// Those of the databases that were looked into.
+pub(super) fn signatures(catalog: &Catalog) -> Signatures<'_> {
+    catalog.objects.iter().map(|(name, objects)| (name.as_str(), by_types(objects))).collect()
+}
+
 /// Objects as they are written, and what is read from that.
 type Named<T> = Vec<(T, Object)>;
 
 /// More of them nobody reads on one line.
 const MOST_NAMED: usize = 3;
 
+fn by_types(objects: &Objects) -> ByTypes<'_> {
+    objects.signatures.iter().map(|(types, whole)| (whole, types)).collect()
+}
+
 /// What a role holds, database by database, where that can be said.
 pub(super) struct Account<'a>(Vec<(&'a str, Vec<Piece>)>);
 
 /// For all databases that were looked into.
-pub(super) fn account<'a>(role: &Role, catalog: &'a Catalog, notes: &mut Vec<Note>) -> Account<'a> {
-    let mut account = Vec::new();
+pub(super) fn account<'a>(
+    role: &Role,
+    catalog: &'a Catalog,
+    signatures: &Signatures<'_>,
+    notes: &mut Vec<Note>,
+) -> Account<'a> {
+    let (mut account, none) = (Vec::new(), ByTypes::new());
     for (database, objects) in &catalog.objects {
         let Some(held) =
             objects.held.get(&role.name).filter(|held| held.values().any(|held| !held.privileges.is_empty()))
         else {
             continue;
         };
-        let by_types = objects.signatures.iter().map(|(types, whole)| (whole, types)).collect();
-        let pieces = pieces(role, held, catalog, &by_types, database);
+        let by_types = signatures.get(database.as_str()).unwrap_or(&none);
+        let pieces = pieces(role, held, catalog, by_types, database);
         let declared =
             Role { grants: pieces.iter().flat_map(|piece| piece.grants(database)).collect(), ..role.clone() };
         let unsaid = wishes::unsaid(&declared, catalog, objects, database);
@@ -183,8 +200,7 @@ fn pieces(
                 shape.all.insert(kind, *later);
             }
         }
-        let all: Vec<Extent> =
-            ObjectKind::ALL.map(|kind| shape.all.get(&kind).copied().unwrap_or_default()).into_iter().collect();
+        let all = ObjectKind::ALL.map(|kind| shape.all.get(&kind).copied().unwrap_or_default());
         if !shape.is_empty() {
             let (privileges, option) = (Privileges::empty(), false);
             pieces.push(Piece { schema: Some(schema.to_owned()), on: Target::Whole(shape), privileges, option });
@@ -214,7 +230,7 @@ fn one_by_one<'a>(
     for (object, held) in single {
         for (privileges, option) in apart(held, all) {
             // One that cannot be written is missed when the account is checked.
-            if let Some(written) = written(object, by_types).filter(|_| !privileges.is_empty()) {
+            if let Some(written) = (!privileges.is_empty()).then(|| written(object, by_types)).flatten() {
                 together.entry((privileges, option)).or_default().push(written);
             }
         }

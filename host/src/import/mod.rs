@@ -33,7 +33,7 @@ use crate::secret::SecretRef;
 use crate::spec::secret_name_problem;
 
 pub use databases::Unusual;
-use inside::Account;
+use inside::{Account, Signatures};
 use profiles::Profiles;
 
 /// Where a password is looked for if nothing else is said.
@@ -140,7 +140,8 @@ fn imported<'c>(
     imported.protected =
         protected.iter().filter(|role| !is_predefined(&role.name)).map(|role| role.name.clone()).collect();
     // First what everybody holds, since shapes get names when they are known.
-    let accounts: Vec<Found<'c>> = roles.iter().map(|role| Found::of(role, catalog)).collect();
+    let signatures = inside::signatures(catalog);
+    let accounts: Vec<Found<'c>> = roles.iter().map(|role| Found::of(role, catalog, &signatures)).collect();
     let shapes = accounts.iter().filter_map(|found| found.account.as_ref()).flat_map(Account::shapes);
     let profiles = profiles(shapes.collect());
     let mut taken: BTreeSet<String> = roles.iter().filter_map(|role| default_secret(&role.name)).collect();
@@ -170,14 +171,14 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn of(role: &Role, catalog: &'a Catalog) -> Found<'a> {
+    fn of(role: &Role, catalog: &'a Catalog, signatures: &Signatures<'_>) -> Found<'a> {
         let reasons = access::unsayable(role, catalog);
         if !reasons.is_empty() {
             let notes = reasons.into_iter().map(|why| Note { what: who(role), why }).collect();
             return Found { account: None, notes };
         }
         let mut notes = Vec::new();
-        Found { account: Some(inside::account(role, catalog, &mut notes)), notes }
+        Found { account: Some(inside::account(role, catalog, signatures, &mut notes)), notes }
     }
 }
 

@@ -385,8 +385,10 @@ fn fold(
         let option_only = stray(*grantable, wish);
         *privileges = (*privileges - wish.0 - beyond) | option_only;
         *grantable = (*grantable - wish.0 - beyond) | option_only;
+        if privileges.is_empty() {
+            held.remove(*object);
+        }
     }
-    held.retain(|_, (privileges, _)| !privileges.is_empty());
     (as_wished | beyond, (as_wished & wish.1) | (beyond & everywhere.1))
 }
 
