@@ -8,6 +8,7 @@ mod broken_input;
 mod commands;
 mod crash;
 mod database_away;
+mod database_rights;
 mod databases;
 mod deletions_budget;
 mod drift;

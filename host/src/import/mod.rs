@@ -13,6 +13,7 @@
 
 mod access;
 mod inside;
+mod on_databases;
 mod text;
 
 #[cfg(test)]
@@ -131,7 +132,8 @@ fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>) -> Entry {
     }
     let mut notes = Vec::new();
     let mut keys = access::keys(role, catalog);
-    let mut grants = inside::grants(role, catalog, &mut notes);
+    let mut grants = on_databases::grants(role);
+    grants.extend(inside::grants(role, catalog, &mut notes));
     match inside::shared(role, catalog) {
         Some(shared) => grants.extend(shared),
         None => notes.push(Note {

@@ -7,8 +7,11 @@ use super::yaml::{Kind, Node, Problem};
 use crate::model::{Object, ObjectKind, Privileges};
 use crate::parameter;
 
-/// What an entry is about, besides the schema itself.
+/// What an entry is about.
 pub(super) enum Target {
+    /// The database itself.
+    Database,
+    /// The schema itself.
     Schema,
     All(ObjectKind),
     /// What they are called, and what there is to be granted on each.
