@@ -63,6 +63,8 @@ pub struct Objects {
     pub untrusted_languages: BTreeSet<String>,
     /// Routines by the types of their arguments alone, where that is written differently.
     pub signatures: BTreeMap<Object, Object>,
+    /// Whose later objects of a kind give nothing to PUBLIC, by that owner's default privileges for all schemas.
+    pub closed_later: BTreeSet<(ObjectKind, String)>,
     /// What the roles that are looked at hold, default privileges included.
     pub held: BTreeMap<String, BTreeMap<Object, Held>>,
     /// Digest of the row versions behind all this; it moves whenever any of it does.

@@ -55,6 +55,14 @@ impl ObjectKind {
         }
     }
 
+    /// What PostgreSQL gives everybody on a new one, if nobody has said anything else.
+    pub fn of_everybody(self) -> Privileges {
+        match self {
+            ObjectKind::Table | ObjectKind::Sequence => Privileges::empty(),
+            ObjectKind::Routine => Privileges::EXECUTE,
+        }
+    }
+
     /// `tables`, `sequences`, `routines`.
     pub fn word(self) -> &'static str {
         match self {
@@ -103,6 +111,14 @@ impl Object {
     /// Whether it stands for every object of a kind in a schema.
     pub fn is_all(&self) -> bool {
         matches!(self, Object::AllTables(_) | Object::AllSequences(_) | Object::AllRoutines(_))
+    }
+
+    /// Whether it is that object, or one of those that it stands for: those of a kind in a schema, their columns, and what is
+    /// made there later.
+    pub fn is_among(&self, those: &Object) -> bool {
+        let table = self.table_of();
+        let one = table.as_ref().unwrap_or(self);
+        self == those || (those.is_all() && one.kind() == those.kind() && one.schema() == those.schema())
     }
 
     /// For objects that are yet to be made: who will make them.

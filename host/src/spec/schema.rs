@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::attributes::FLAGS;
+use super::everybody;
 use super::grants::{TEMP, built_in_profiles};
 use super::modes::MODES;
 use super::names::MAX_NAME;
@@ -87,11 +88,21 @@ fn database() -> Value {
         let list = json!({ "type": "array", "items": word_of(&words_for(on.known_privileges())) });
         described(list, "What everybody may; [] for nothing. Left out: it stays as it is.")
     };
+    let by_kind = everybody::keys("").into_iter().map(|(key, on)| (key.to_owned(), public(on)));
+    let by_kind = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": by_kind.collect::<Map<String, Value>>(),
+    });
+    let in_schema = described(
+        json!({ "anyOf": [public(Object::Schema(String::new())), by_kind] }),
+        "What everybody may on the schema; or, as a mapping, on it and on all of each kind that lies in it.",
+    );
     let schema = json!({
         "type": "object",
         "required": ["name"],
         "additionalProperties": false,
-        "properties": { "name": name(), "owner": owner(), "public": public(Object::Schema(String::new())) },
+        "properties": { "name": name(), "owner": owner(), "public": in_schema },
     });
     json!({
         "description": "A database.",
