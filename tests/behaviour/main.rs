@@ -50,6 +50,7 @@ mod planner_replaced;
 mod policy_chain;
 mod policy_kit;
 mod protected_roles;
+mod public_rights;
 mod registry;
 mod rehearse;
 mod secrets;

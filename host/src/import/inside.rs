@@ -156,13 +156,18 @@ fn pieces(
         pieces.extend(whole_schema(schema, own, &all));
         for kind in ObjectKind::ALL {
             let all = all.get(&kind).copied().unwrap_or_default();
-            let single = held.iter().filter(|(object, _)| {
-                object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
-            });
-            pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
+            // The row of a table is a type, and none of those that are all of them.
+            for (is_member, all) in [(true, all), (false, Extent::default())] {
+                let single = held.iter().filter(|(object, _)| {
+                    object.kind() == Some(kind)
+                        && object.schema() == Some(schema)
+                        && object.future_owner().is_none()
+                        && objects.is_member(object) == is_member
+                });
+                pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
+            }
         }
         pieces.extend(on_columns(schema, held));
-        pieces.extend(of_kind(Some(schema), Listed::Types, held, by_types));
     }
     for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Database) {
         pieces.extend(of_kind(None, listed, held, by_types));

@@ -204,7 +204,7 @@ impl Wishes {
         if role.mode.keeps() {
             wishes.keep(role, place);
         }
-        wishes.all_wins();
+        wishes.all_wins(place);
         wishes.plan_ahead(role, place, findings);
         wishes.leave(role, place, findings);
         wishes
@@ -243,9 +243,9 @@ impl Wishes {
     }
 
     /// What is wished for all need not be said of one, but for a grant option beyond that.
-    fn all_wins(&mut self) {
+    fn all_wins(&mut self, place: &Place<'_>) {
         for (object, (privileges, grantable)) in &mut self.one {
-            let Some((schema, kind)) = object.schema().zip(object.kind()).filter(|_| object.future_owner().is_none())
+            let Some((schema, kind)) = object.schema().zip(object.kind()).filter(|_| place.objects.is_member(object))
             else {
                 continue;
             };
@@ -327,7 +327,8 @@ impl Wishes {
         let mut rest: BTreeMap<Object, Extent> = BTreeMap::new();
         let mut schemas: BTreeSet<(ObjectKind, String)> = self.all.keys().cloned().collect();
         for (object, held) in place.objects.held.get(&role.name).into_iter().flatten() {
-            let is_said = |grant: &Grant| grant.database.as_deref() == Some(place.database) && object.is_among(&grant.on);
+            let is_said =
+                |grant: &Grant| grant.database.as_deref() == Some(place.database) && object.is_among(&grant.on);
             if role.name == PUBLIC && !role.grants.iter().any(is_said) {
                 continue;
             }

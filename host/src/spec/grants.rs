@@ -30,7 +30,7 @@ const GRANT_KEYS: [&str; 16] = [
 /// GRANT has two words for it.
 pub(super) const TEMP: &str = "TEMP";
 const TEMPORARY: &str = "TEMPORARY";
-const PROFILE_KEYS: [&str; 4] = ["schema", "tables", "sequences", "routines"];
+const PROFILE_KEYS: [&str; 5] = ["schema", "tables", "sequences", "routines", "types"];
 
 /// Privileges in one schema: on itself, and on all that lies in it or will.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -135,7 +135,7 @@ fn what_is_wrong_with_grants_and_profiles_says_what_to_write() {
         "{database: d, schema: s, tables: all, columns: [id], privileges: [SELECT]}",
         "{database: d, schema: s, columns: [id], privileges: [SELECT]}",
         "{database: d, schema: s, tables: [orders], columns: [], privileges: [SELECT]}",
-        "{database: d, schema: s, types: all, privileges: [USAGE]}",
+        "{database: d, schema: s, types: [], privileges: [USAGE]}",
         "{database: d, types: [money], privileges: [USAGE]}",
         "{database: d, schema: s, languages: [plpgsql], privileges: [USAGE]}",
         "{languages: [plpgsql], privileges: [USAGE]}",
