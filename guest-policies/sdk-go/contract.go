@@ -117,6 +117,7 @@ const (
 	ObjectAllTables          = types.Object_AllTables
 	ObjectAllSequences       = types.Object_AllSequences
 	ObjectAllRoutines        = types.Object_AllRoutines
+	ObjectAllTypes           = types.Object_AllTypes
 	ObjectFutureTables       = types.Object_FutureTables
 	ObjectFutureSequences    = types.Object_FutureSequences
 	ObjectFutureRoutines     = types.Object_FutureRoutines
@@ -167,6 +168,7 @@ var (
 	MakeObjectAllTables          = types.MakeObjectAllTables
 	MakeObjectAllSequences       = types.MakeObjectAllSequences
 	MakeObjectAllRoutines        = types.MakeObjectAllRoutines
+	MakeObjectAllTypes           = types.MakeObjectAllTypes
 	MakeObjectFutureTables       = types.MakeObjectFutureTables
 	MakeObjectFutureSequences    = types.MakeObjectFutureSequences
 	MakeObjectFutureRoutines     = types.MakeObjectFutureRoutines

@@ -220,6 +220,7 @@ pub enum Object {
     AllTables(String),
     AllSequences(String),
     AllRoutines(String),
+    AllTypes(String),
     FutureTables { owner: String, schema: Option<String> },
     FutureSequences { owner: String, schema: Option<String> },
     FutureRoutines { owner: String, schema: Option<String> },

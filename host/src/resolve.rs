@@ -12,6 +12,7 @@
 
 mod columns;
 pub mod databases;
+mod everybody;
 pub(crate) mod leavers;
 pub mod modes;
 pub mod renames;

@@ -196,7 +196,7 @@ fn a_small_server_reads_like_a_file_that_somebody_wrote() {
     insta::assert_snapshot!("small_server", format!("{}--- stderr\n{}", output.stdout, output.stderr));
     // Without a database, nothing is said of what lies inside of any.
     let output = import(&cluster, &[]);
-    assert!(!output.succeeds().stdout.contains("grants"), "{}", output.stdout);
+    assert!(!output.succeeds().stdout.contains("schema"), "{}", output.stdout);
 }
 
 #[test]
@@ -204,15 +204,12 @@ fn what_cannot_be_said_is_told_and_left_as_it_is() {
     let (cluster, manifests) = (shop(), Manifests::new());
     for statement in [
         "CREATE ROLE limited CONNECTION LIMIT 3; CREATE ROLE ending VALID UNTIL '2030-01-01'",
-        "CREATE ROLE never LOGIN VALID UNTIL '-infinity'; CREATE ROLE delegate LOGIN; CREATE ROLE uneven LOGIN",
-        "GRANT CONNECT ON DATABASE shop TO delegate WITH GRANT OPTION",
-        "GRANT CONNECT ON DATABASE shop, reports TO uneven; GRANT CREATE ON DATABASE reports TO uneven",
-        "CREATE ROLE maker LOGIN; GRANT CREATE ON DATABASE reports TO maker; CREATE ROLE fine LOGIN; GRANT limited TO fine",
+        "CREATE ROLE never LOGIN VALID UNTIL '-infinity'; CREATE ROLE fine LOGIN; GRANT limited TO fine",
         "CREATE ROLE inside LOGIN; CREATE ROLE partly LOGIN",
     ] {
         cluster.sql(statement);
     }
-    let mut expected = vec!["limited", "ending", "never", "delegate", "uneven", "maker"];
+    let mut expected = vec!["limited", "ending", "never"];
     if session::postgres_major() >= 16 {
         cluster.sql("CREATE ROLE useless LOGIN; GRANT ending TO useless WITH INHERIT FALSE, SET FALSE");
         expected.push("useless");
@@ -299,10 +296,11 @@ fn a_database_that_is_not_there_or_closed_is_an_error_that_says_so() {
 }
 
 /// What can be done to a role by hand; `$r` is its name.
-const BY_HAND: [&str; 24] = [
+const BY_HAND: [&str; 25] = [
     "GRANT CONNECT ON DATABASE shop TO $r",
     "GRANT CONNECT, TEMPORARY ON DATABASE shop TO $r",
     "GRANT CREATE ON DATABASE reports TO $r",
+    "GRANT CONNECT, TEMPORARY ON DATABASE reports TO $r WITH GRANT OPTION",
     "ALTER ROLE $r SET work_mem = '5MB'",
     "ALTER ROLE $r IN DATABASE reports SET search_path = a, \"B c\"",
     "COMMENT ON ROLE $r IS 'it''s: #1'",

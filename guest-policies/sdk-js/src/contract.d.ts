@@ -138,10 +138,11 @@ export type Object =
     | { tag: 'foreign-data-wrapper'; val: string }
     | { tag: 'foreign-server'; val: string }
     | { tag: 'large-object'; val: number }
-    /** Every table, sequence or routine of a schema, those that come later included. */
+    /** Every table, sequence, routine or type of a schema, those that come later included. */
     | { tag: 'all-tables'; val: string }
     | { tag: 'all-sequences'; val: string }
     | { tag: 'all-routines'; val: string }
+    | { tag: 'all-types'; val: string }
     /** Default privileges: https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html */
     | { tag: 'future-tables'; val: FutureObjects }
     | { tag: 'future-sequences'; val: FutureObjects }

@@ -105,6 +105,7 @@ export const shapes = {
             'all-tables': 'string',
             'all-sequences': 'string',
             'all-routines': 'string',
+            'all-types': 'string',
             'future-tables': 'FutureObjects',
             'future-sequences': 'FutureObjects',
             'future-routines': 'FutureObjects',

@@ -238,7 +238,7 @@ class ObjectLargeObject:
 
 @dataclass(slots=True)
 class ObjectAllTables:
-    """Every table, sequence or routine of a schema, those that come later included."""
+    """Every table, sequence, routine or type of a schema, those that come later included."""
 
     value: str
 
@@ -250,6 +250,11 @@ class ObjectAllSequences:
 
 @dataclass(slots=True)
 class ObjectAllRoutines:
+    value: str
+
+
+@dataclass(slots=True)
+class ObjectAllTypes:
     value: str
 
 
@@ -299,6 +304,7 @@ Object = Union[
     ObjectAllTables,
     ObjectAllSequences,
     ObjectAllRoutines,
+    ObjectAllTypes,
     ObjectFutureTables,
     ObjectFutureSequences,
     ObjectFutureRoutines,

@@ -278,6 +278,7 @@ fn describe(object: &Object) -> String {
         Object::AllTables(schema) => format!("all tables of schema {schema}"),
         Object::AllSequences(schema) => format!("all sequences of schema {schema}"),
         Object::AllRoutines(schema) => format!("all routines of schema {schema}"),
+        Object::AllTypes(schema) => format!("all types of schema {schema}"),
         Object::FutureTables(objects) => format!("future tables of {}", objects.owner),
         Object::FutureSequences(objects) => format!("future sequences of {}", objects.owner),
         Object::FutureRoutines(objects) => format!("future routines of {}", objects.owner),

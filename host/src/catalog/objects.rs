@@ -21,8 +21,13 @@ impl Question {
     pub fn add(&mut self, role: &str, on: &Object) {
         self.roles.insert(role.to_owned());
         match on {
-            Object::Column { .. } | Object::Type { .. } | Object::LargeObject(_) => {
+            Object::Column { .. } | Object::LargeObject(_) => {
                 self.named.insert(on.clone());
+            }
+            // The row of a table is a type that can be named, and is none of those that a schema holds.
+            Object::Type { schema, .. } => {
+                self.named.insert(on.clone());
+                self.schemas.insert(schema.clone());
             }
             _ => self.schemas.extend(on.schema().map(str::to_owned)),
         }
@@ -63,6 +68,8 @@ pub struct Objects {
     pub untrusted_languages: BTreeSet<String>,
     /// Routines by the types of their arguments alone, where that is written differently.
     pub signatures: BTreeMap<Object, Object>,
+    /// Whose later objects of a kind give nothing to PUBLIC, by that owner's default privileges for all schemas.
+    pub closed_later: BTreeSet<(ObjectKind, String)>,
     /// What the roles that are looked at hold, default privileges included.
     pub held: BTreeMap<String, BTreeMap<Object, Held>>,
     /// Digest of the row versions behind all this; it moves whenever any of it does.
@@ -94,15 +101,21 @@ impl Objects {
         self.members.get(&(kind, schema.to_owned())).into_iter().flatten()
     }
 
+    /// Whether an object is one of those that all of its kind in its schema stand for: the row of a table is none of the
+    /// types.
+    pub fn is_member(&self, object: &Object) -> bool {
+        let place = object.kind().zip(object.schema()).map(|(kind, schema)| (kind, schema.to_owned()));
+        place.and_then(|place| self.members.get(&place)).is_some_and(|members| members.contains_key(object))
+    }
+
     /// Who owns an object.
     pub fn owner(&self, object: &Object) -> Option<&str> {
         if let Object::Schema(schema) = object {
             return self.schemas.get(schema).map(|schema| schema.owner.as_str());
         }
-        let owner = match object.kind() {
-            Some(kind) => self.members.get(&(kind, object.schema()?.to_owned()))?.get(object),
-            None => self.others.get(object),
-        };
+        let members =
+            object.kind().zip(object.schema()).and_then(|(kind, schema)| self.members.get(&(kind, schema.to_owned())));
+        let owner = members.and_then(|members| members.get(object)).or_else(|| self.others.get(object));
         owner.map(String::as_str)
     }
 

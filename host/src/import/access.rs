@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-use super::{Key, Note, Value, who};
+use super::{Key, Note, Value, on_databases, who};
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Limit, Object, Privileges, Role, Setting};
+use crate::model::{Attributes, Expiry, Limit, Role, Setting};
 use crate::parameter;
 use crate::plan::replay;
 use crate::spec::FLAGS;
@@ -50,7 +50,6 @@ pub(super) fn unsayable(role: &Role, catalog: &Catalog) -> Vec<String> {
             ));
         }
     }
-    reasons.extend(databases_unsayable(role));
     reasons
 }
 
@@ -58,61 +57,10 @@ fn is_useless((admin, inherit, set): (bool, bool, bool)) -> bool {
     !(admin || inherit || set)
 }
 
-/// The privileges on databases, by name.
-fn on_databases(role: &Role) -> BTreeMap<&str, (Privileges, Privileges)> {
-    let mut held: BTreeMap<&str, (Privileges, Privileges)> = BTreeMap::new();
-    for grant in &role.grants {
-        if let (None, Object::Database(name)) = (&grant.database, &grant.on) {
-            let on = held.entry(name).or_default();
-            on.0 |= grant.privileges;
-            on.1 |= grant.grantable;
-        }
-    }
-    held.retain(|_, (privileges, _)| !privileges.is_empty());
-    held
-}
-
-/// users.yaml has one list of privileges for all databases, with CONNECT in it, and no grant option.
-fn databases_unsayable(role: &Role) -> Vec<String> {
-    let words = |privileges: Privileges| privileges.keywords().collect::<Vec<_>>().join(", ");
-    let held = on_databases(role);
-    let mut reasons = Vec::new();
-    for (database, (privileges, grantable)) in &held {
-        if !grantable.is_empty() {
-            reasons.push(format!(
-                "it holds {} on database {database:?} WITH GRANT OPTION, which cannot be declared; revoke the option",
-                words(*grantable)
-            ));
-        }
-        if !privileges.contains(Privileges::CONNECT) {
-            reasons.push(format!(
-                "it holds {} on database {database:?} without CONNECT, which cannot be declared; grant that, too",
-                words(*privileges)
-            ));
-        }
-    }
-    let beyond: BTreeSet<Privileges> = held.values().map(|(privileges, _)| *privileges - Privileges::CONNECT).collect();
-    if beyond.len() > 1 && reasons.is_empty() {
-        let each: Vec<String> =
-            held.iter().map(|(database, (privileges, _))| format!("{} on {database:?}", words(*privileges))).collect();
-        reasons.push(format!(
-            "it holds other privileges on one database than on another ({}), and `privileges` are for all of them; \
-             make them alike, or give some to a group role",
-            each.join("; ")
-        ));
-    }
-    reasons
-}
-
 /// Databases, memberships, and privileges on the databases. The role can be declared.
 pub(super) fn keys(role: &Role, catalog: &Catalog) -> Vec<Key> {
     let mut keys = Vec::new();
-    let held = on_databases(role);
-    match held.keys().collect::<Vec<_>>().as_slice() {
-        [] => {}
-        [database] => keys.push(("database", Value::text(**database))),
-        databases => keys.push(("databases", Value::texts(databases.iter().map(|name| **name)))),
-    }
+    keys.extend(on_databases::names(role));
     let has_options = catalog.server.has_membership_options();
     let edges: Vec<Value> = replay::memberships(&role.memberships, has_options)
         .into_iter()
@@ -121,11 +69,7 @@ pub(super) fn keys(role: &Role, catalog: &Catalog) -> Vec<Key> {
     if !edges.is_empty() {
         keys.push(("roles", Value::List(edges)));
     }
-    let privileges = held.values().fold(Privileges::empty(), |all, (privileges, _)| all | *privileges);
-    let beyond = privileges - Privileges::CONNECT;
-    if !beyond.is_empty() {
-        keys.push(("privileges", Value::texts(beyond.keywords())));
-    }
+    keys.extend(on_databases::privileges(role));
     keys
 }
 

@@ -206,11 +206,15 @@ fn pieces(
             pieces.push(Piece { schema: Some(schema.to_owned()), on: Target::Whole(shape), privileges, option });
         }
         for (kind, all) in ObjectKind::ALL.into_iter().zip(all) {
-            let single = held.iter().copied().filter(|(on, _)| on.kind() == Some(kind) && on.future_owner().is_none());
-            pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
+            // The row of a table is a type, and none of those that are all of them.
+            for (is_member, all) in [(true, all), (false, Extent::default())] {
+                let single = held.iter().copied().filter(|(on, _)| {
+                    on.kind() == Some(kind) && on.future_owner().is_none() && objects.is_member(on) == is_member
+                });
+                pieces.extend(one_by_one(Some(schema), kind.word(), all, single, by_types));
+            }
         }
         pieces.extend(on_columns(schema, held));
-        pieces.extend(of_kind(Some(schema), Listed::Types, held, by_types));
     }
     for listed in Listed::ALL.into_iter().filter(|listed| listed.scope() == Scope::Database) {
         pieces.extend(of_kind(None, listed, &in_none, by_types));

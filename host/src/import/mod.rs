@@ -17,6 +17,7 @@ mod databases;
 #[cfg(test)]
 mod databases_tests;
 mod inside;
+mod on_databases;
 mod profiles;
 #[cfg(test)]
 mod profiles_tests;
@@ -187,7 +188,8 @@ fn entry(role: &Role, catalog: &Catalog, secret: Option<SecretRef>, found: Found
     let Found { account, mut notes } = found;
     let Some(account) = account else { return Entry { name, keys: None, notes, secret: None } };
     let mut keys = access::keys(role, catalog);
-    let mut grants = account.entries(profiles);
+    let mut grants = on_databases::grants(role);
+    grants.extend(account.entries(profiles));
     match inside::shared(role, catalog) {
         Some(shared) => grants.extend(shared),
         None => notes.push(Note {

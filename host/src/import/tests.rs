@@ -90,11 +90,7 @@ fn can_be_said(role: &Role, version: u32) -> bool {
         let of_role = || role.memberships.iter().filter(|other| other.role == edge.role);
         version < 160_000 || of_role().any(|other| other.admin || other.inherit || other.set)
     });
-    let first = role.grants.first().map(|grant| grant.privileges);
-    let grants_fit = role.grants.iter().all(|grant| {
-        grant.grantable.is_empty() && grant.privileges.contains(Privileges::CONNECT) && Some(grant.privileges) == first
-    });
-    group_fits && edges_fit && grants_fit
+    group_fits && edges_fit
 }
 
 proptest! {

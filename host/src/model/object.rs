@@ -11,11 +11,13 @@ pub enum ObjectKind {
     Sequence,
     /// Functions, procedures and aggregates.
     Routine,
+    /// Types and domains that stand for themselves: no arrays, no multiranges, no rows of tables.
+    Type,
 }
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 3] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine];
+    pub const ALL: [ObjectKind; 4] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine, ObjectKind::Type];
 
     /// Every object of this kind in a schema, those that come later included.
     pub fn all(self, schema: &str) -> Object {
@@ -24,6 +26,7 @@ impl ObjectKind {
             ObjectKind::Table => Object::AllTables(schema),
             ObjectKind::Sequence => Object::AllSequences(schema),
             ObjectKind::Routine => Object::AllRoutines(schema),
+            ObjectKind::Type => Object::AllTypes(schema),
         }
     }
 
@@ -34,6 +37,7 @@ impl ObjectKind {
             ObjectKind::Table => Object::FutureTables { owner, schema },
             ObjectKind::Sequence => Object::FutureSequences { owner, schema },
             ObjectKind::Routine => Object::FutureRoutines { owner, schema },
+            ObjectKind::Type => Object::FutureTypes { owner, schema },
         }
     }
 
@@ -52,15 +56,25 @@ impl ObjectKind {
             }
             ObjectKind::Sequence => Privileges::USAGE | Privileges::SELECT | Privileges::UPDATE,
             ObjectKind::Routine => Privileges::EXECUTE,
+            ObjectKind::Type => Privileges::USAGE,
         }
     }
 
-    /// `tables`, `sequences`, `routines`.
+    /// What PostgreSQL gives everybody on a new one, if nobody has said anything else.
+    pub fn of_everybody(self) -> Privileges {
+        match self {
+            ObjectKind::Table | ObjectKind::Sequence => Privileges::empty(),
+            ObjectKind::Routine | ObjectKind::Type => self.privileges(),
+        }
+    }
+
+    /// `tables`, `sequences`, `routines`, `types`.
     pub fn word(self) -> &'static str {
         match self {
             ObjectKind::Table => "tables",
             ObjectKind::Sequence => "sequences",
             ObjectKind::Routine => "routines",
+            ObjectKind::Type => "types",
         }
     }
 }
@@ -76,6 +90,7 @@ impl Object {
             Object::Routine { .. } | Object::AllRoutines(_) | Object::FutureRoutines { .. } => {
                 Some(ObjectKind::Routine)
             }
+            Object::Type { .. } | Object::AllTypes(_) | Object::FutureTypes { .. } => Some(ObjectKind::Type),
             _ => None,
         }
     }
@@ -87,6 +102,7 @@ impl Object {
             | Object::AllTables(schema)
             | Object::AllSequences(schema)
             | Object::AllRoutines(schema)
+            | Object::AllTypes(schema)
             | Object::Table { schema, .. }
             | Object::Column { schema, .. }
             | Object::Sequence { schema, .. }
@@ -102,7 +118,15 @@ impl Object {
 
     /// Whether it stands for every object of a kind in a schema.
     pub fn is_all(&self) -> bool {
-        matches!(self, Object::AllTables(_) | Object::AllSequences(_) | Object::AllRoutines(_))
+        matches!(self, Object::AllTables(_) | Object::AllSequences(_) | Object::AllRoutines(_) | Object::AllTypes(_))
+    }
+
+    /// Whether it is that object, or one of those that it stands for: those of a kind in a schema, their columns, and what is
+    /// made there later.
+    pub fn is_among(&self, those: &Object) -> bool {
+        let table = self.table_of();
+        let one = table.as_ref().unwrap_or(self);
+        self == those || (those.is_all() && one.kind() == those.kind() && one.schema() == those.schema())
     }
 
     /// For objects that are yet to be made: who will make them.
@@ -143,11 +167,7 @@ impl Object {
             Object::Column { .. } => {
                 Privileges::SELECT | Privileges::INSERT | Privileges::UPDATE | Privileges::REFERENCES
             }
-            Object::Type { .. }
-            | Object::FutureTypes { .. }
-            | Object::Language(_)
-            | Object::ForeignDataWrapper(_)
-            | Object::ForeignServer(_) => Privileges::USAGE,
+            Object::Language(_) | Object::ForeignDataWrapper(_) | Object::ForeignServer(_) => Privileges::USAGE,
             Object::LargeObject(_) => Privileges::SELECT | Privileges::UPDATE,
             Object::Parameter(_) => Privileges::SET | Privileges::ALTER_SYSTEM,
             Object::Tablespace(_) => Privileges::CREATE,
@@ -177,9 +197,13 @@ impl Object {
             (Object::Routine { schema, name, arguments }, _) => {
                 format!("{}({arguments})", dotted("routine", schema, name))
             }
-            (Object::AllTables(schema) | Object::AllSequences(schema) | Object::AllRoutines(schema), _) => {
-                all(self.kind().unwrap_or(ObjectKind::Table), schema)
-            }
+            (
+                Object::AllTables(schema)
+                | Object::AllSequences(schema)
+                | Object::AllRoutines(schema)
+                | Object::AllTypes(schema),
+                _,
+            ) => all(self.kind().unwrap_or(ObjectKind::Table), schema),
             (_, Some(owner)) => {
                 let kind = self.kind().map_or("objects", ObjectKind::word);
                 let place = self.schema().map(|schema| format!(" in schema {schema:?}")).unwrap_or_default();

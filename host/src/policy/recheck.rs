@@ -149,7 +149,8 @@ fn names(object: &Object) -> Vec<&str> {
         | Object::ForeignServer(name)
         | Object::AllTables(name)
         | Object::AllSequences(name)
-        | Object::AllRoutines(name) => vec![name],
+        | Object::AllRoutines(name)
+        | Object::AllTypes(name) => vec![name],
         Object::Table { schema, name }
         | Object::Sequence { schema, name }
         | Object::Routine { schema, name, .. }

@@ -561,6 +561,7 @@ fn every_kind_of_thing() -> Spec {
         Object::AllTables(name("s")),
         Object::AllSequences(name("s")),
         Object::AllRoutines(name("s")),
+        Object::AllTypes(name("s")),
         Object::FutureTables { owner: owner.clone(), schema: some.clone() },
         Object::FutureSequences { owner: owner.clone(), schema: None },
         Object::FutureRoutines { owner: owner.clone(), schema: some.clone() },

@@ -39,22 +39,26 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
     let named = Named::of(question);
     let asked = named.parameters();
     let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
+    let everybody = question.roles.contains(PUBLIC);
+    let of_everybody: [(&(dyn ToSql + Sync), Type); 2] = [(&schemas, Type::TEXT_ARRAY), (&everybody, Type::BOOL)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
     // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
-    let (found, relations, routines, others, privileges, defaults, everybody, fingerprint) = try_join!(
+    let (found, relations, routines, types, others, privileges, defaults, everybody, closed_later, fingerprint) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
         rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
+        rows(client, include_str!("queries/objects/types.sql"), &schemas, |row| names.kind_of_type(row)),
         rows(client, include_str!("queries/objects/others.sql"), &asked, |row| names.other(row)),
         rows(client, include_str!("queries/objects/privileges.sql"), &roles, |row| names.privilege(row)),
         rows(client, include_str!("queries/objects/default_privileges.sql"), &roles, |row| names
             .default_privilege(row)),
-        rows(client, include_str!("queries/objects/everybody.sql"), &[], |row| names.everybody(row)),
+        rows(client, include_str!("queries/objects/everybody.sql"), &of_everybody, |row| names.privilege(row)),
+        rows(client, include_str!("queries/objects/closed_later.sql"), &[], |row| names.closed_later(row)),
         fingerprint(client),
     )?;
     let mut objects = Objects { fingerprint, ..Objects::default() };
     objects.schemas.extend(found);
-    for (kind, schema, object, owner) in relations {
+    for (kind, schema, object, owner) in relations.into_iter().chain(types) {
         objects.members.entry((kind, schema)).or_default().insert(object, owner);
     }
     for (schema, object, types, owner) in routines {
@@ -73,11 +77,11 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
             }
         }
     }
-    let everybody = everybody.into_iter().filter(|_| question.roles.contains(PUBLIC)).map(Some);
+    objects.closed_later.extend(closed_later);
     for found in privileges.into_iter().chain(defaults).chain(everybody).flatten() {
-        if found.on.kind().is_none()
-            && let Some(owner) = found.owner
-        {
+        // A type that a role holds something on may be the row of a table, or lie in a schema that nobody asked for.
+        let is_other = found.on.kind().is_none() || matches!(found.on, Object::Type { .. });
+        if is_other && let Some(owner) = found.owner {
             objects.others.insert(found.on.clone(), owner);
         }
         objects.hold(found.grantee, found.on, found.privilege, found.is_grantable, found.foreign_grantor);
@@ -195,6 +199,12 @@ impl<'a> Names<'a> {
         })
     }
 
+    fn kind_of_type(&self, row: &Row) -> Result<(ObjectKind, String, Object, String), Error> {
+        let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let object = Object::Type { schema: schema.clone(), name };
+        Ok((ObjectKind::Type, schema, object, self.name(row.try_get(2)?)))
+    }
+
     fn routine(&self, row: &Row) -> Result<(String, Object, Object, String), Error> {
         let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let of = |arguments| Object::Routine { schema: schema.clone(), name: name.clone(), arguments };
@@ -224,17 +234,9 @@ impl<'a> Names<'a> {
         }))
     }
 
-    fn everybody(&self, row: &Row) -> Result<FoundPrivilege, Error> {
-        let grantor = self.name(row.try_get(1)?);
-        let by_owner: bool = row.try_get(2)?;
-        Ok(FoundPrivilege {
-            on: Object::Schema(row.try_get(0)?),
-            grantee: PUBLIC.to_owned(),
-            foreign_grantor: (!by_owner).then_some(grantor),
-            owner: None,
-            privilege: Privileges::from_name(row.try_get(3)?).unwrap_or_default(),
-            is_grantable: false,
-        })
+    fn closed_later(&self, row: &Row) -> Result<(ObjectKind, String), Error> {
+        let kind = if row.try_get::<_, &str>(0)? == "T" { ObjectKind::Type } else { ObjectKind::Routine };
+        Ok((kind, self.name(row.try_get(1)?)))
     }
 
     fn default_privilege(&self, row: &Row) -> Result<Option<FoundPrivilege>, Error> {

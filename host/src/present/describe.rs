@@ -297,6 +297,7 @@ pub(crate) fn object(object: &Object) -> String {
         Object::AllTables(schema) => format!("all tables of schema {}", name(schema)),
         Object::AllSequences(schema) => format!("all sequences of schema {}", name(schema)),
         Object::AllRoutines(schema) => format!("all routines of schema {}", name(schema)),
+        Object::AllTypes(schema) => format!("all types of schema {}", name(schema)),
         Object::FutureTables { owner, schema } => future("tables", owner, schema),
         Object::FutureSequences { owner, schema } => future("sequences", owner, schema),
         Object::FutureRoutines { owner, schema } => future("routines", owner, schema),

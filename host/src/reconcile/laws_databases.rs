@@ -11,7 +11,9 @@ use proptest::sample::{select, subsequence};
 use super::laws::{bounds, plan};
 use crate::catalog::{Catalog, Held, Objects, Schema};
 use crate::guard::{self, Judgement};
-use crate::model::{self, Attributes, Database, Expiry, Grant, Limit, Mode, Object, PUBLIC, Privileges, Role, Spec};
+use crate::model::{
+    self, Attributes, Database, Expiry, Grant, Limit, Mode, Object, ObjectKind, PUBLIC, Privileges, Role, Spec,
+};
 use crate::plan::{Change, Plan};
 use crate::resolve::{self, Records, Resolved, databases, wishes};
 
@@ -33,19 +35,58 @@ fn limit() -> impl Strategy<Value = Option<Limit>> {
     option::of(prop_oneof![Just(Limit::Unlimited), Just(Limit::AtMost(3))])
 }
 
+/// What PUBLIC may on a schema, and on all of each kind in it, where that is said.
+type InSchema = (Option<Privileges>, Vec<Option<Privileges>>);
+
 /// Something about a database: as declared, with what PUBLIC may on it and on its schemas where that is said.
-type Said = (Database, Option<Privileges>, Vec<Option<Privileges>>);
+type Said = (Database, Option<Privileges>, Vec<InSchema>);
+
+/// Two that PUBLIC may hold on each kind, if there are two.
+fn of_kind(kind: ObjectKind) -> Vec<Privileges> {
+    kind.privileges().iter().take(2).collect()
+}
+
+fn in_schema() -> impl Strategy<Value = InSchema> {
+    let kinds = ObjectKind::ALL.map(|kind| option::of(some_of(&of_kind(kind))).boxed());
+    (option::of(some_of(&ON_SCHEMAS)), kinds.to_vec())
+}
+
+/// What lies in `sales` of each database that is there.
+fn members() -> Vec<(Object, ObjectKind)> {
+    let schema = || "sales".to_owned();
+    let table = |name: &str| (Object::Table { schema: schema(), name: name.into() }, ObjectKind::Table);
+    let routine = |name: &str| {
+        (Object::Routine { schema: schema(), name: name.into(), arguments: String::new() }, ObjectKind::Routine)
+    };
+    let of_type = |name: &str| (Object::Type { schema: schema(), name: name.into() }, ObjectKind::Type);
+    vec![table("t"), table("u"), routine("f"), routine("g"), of_type("k")]
+}
+
+/// What PUBLIC may hold something on there, besides the schema.
+fn holdable() -> Vec<Object> {
+    let column = Object::Column { schema: "sales".into(), table: "t".into(), column: "x".into() };
+    let later = ObjectKind::ALL.map(|kind| kind.future("other", "sales"));
+    members().into_iter().map(|(object, _)| object).chain([column]).chain(later).collect()
+}
+
+fn held_by_everybody() -> impl Strategy<Value = BTreeMap<Object, Privileges>> {
+    let each = holdable().into_iter().map(|object| {
+        let known = object.kind().map_or(vec![Privileges::SELECT], of_kind);
+        (Just(object), some_of(&known)).boxed()
+    });
+    each.collect::<Vec<_>>().prop_map(|held| held.into_iter().filter(|(_, it)| !it.is_empty()).collect())
+}
 
 fn declared(name: &'static str) -> impl Strategy<Value = Said> {
     let schemas = subsequence(SCHEMAS.to_vec(), 0..=SCHEMAS.len());
     let schemas = schemas.prop_flat_map(|names| {
-        let schema = |name: &'static str| (Just(name), owner(), option::of(some_of(&ON_SCHEMAS)));
+        let schema = |name: &'static str| (Just(name), owner(), in_schema());
         names.into_iter().map(schema).collect::<Vec<_>>()
     });
     let comment = option::of(select(vec!["", "c"]).prop_map(str::to_owned));
     (owner(), limit(), comment, schemas, option::of(some_of(&ON_DATABASES))).prop_map(
         move |(owner, connection_limit, comment, schemas, public)| {
-            let publics = schemas.iter().map(|(_, _, public)| *public).collect();
+            let publics = schemas.iter().map(|(_, _, public)| public.clone()).collect();
             let schemas = schemas.into_iter().map(|(name, owner, _)| model::Schema {
                 name: name.into(),
                 owner,
@@ -88,7 +129,7 @@ fn world() -> impl Strategy<Value = World> {
     let said = subsequence(DATABASES.to_vec(), 0..=3)
         .prop_flat_map(|names| names.into_iter().map(declared).collect::<Vec<_>>());
     let found = (select(vec!["app", "other", "postgres"]), some_of(&ON_DATABASES), some_of(&ON_DATABASES));
-    let inside = (select(vec!["app", "other"]), some_of(&ON_SCHEMAS), some_of(&ON_SCHEMAS));
+    let inside = (select(vec!["app", "other"]), some_of(&ON_SCHEMAS), some_of(&ON_SCHEMAS), held_by_everybody());
     // A role that declares privileges on databases and schemas beside all that.
     let grants = prop::collection::vec((select(DATABASES.to_vec()), any::<bool>()), 0..3);
     (said, prop::collection::vec(found, 2), prop::collection::vec(inside, 2), grants).prop_map(
@@ -102,7 +143,7 @@ fn world() -> impl Strategy<Value = World> {
                 catalog.roles.insert(name.into(), role(name, Mode::Authoritative));
                 catalog.oids.insert(name.into(), number as u32 + 10);
             }
-            for ((name, (owner, public, held)), (schema_owner, on_schema, held_inside)) in
+            for ((name, (owner, public, held)), (schema_owner, on_schema, held_inside, everybodys)) in
                 DATABASES.into_iter().zip(found).zip(inside)
             {
                 let there = database(name, Some(owner.into()), Some(Limit::Unlimited), None, Vec::new());
@@ -114,7 +155,16 @@ fn world() -> impl Strategy<Value = World> {
                 let on = |privileges| {
                     BTreeMap::from([(Object::Schema("sales".into()), Held { privileges, ..Held::default() })])
                 };
-                objects.held.insert(PUBLIC.into(), on(on_schema));
+                let mut of_public = on(on_schema);
+                let everybodys = everybodys.into_iter();
+                of_public.extend(everybodys.map(|(on, privileges)| (on, Held { privileges, ..Held::default() })));
+                objects.held.insert(PUBLIC.into(), of_public);
+                for (object, kind) in members() {
+                    objects.members.entry((kind, "sales".into())).or_default().insert(object, "other".into());
+                }
+                for column in holdable().into_iter().filter(|it| it.table_of().is_some()) {
+                    objects.others.insert(column, "other".into());
+                }
                 if schema_owner != "app" && !held_inside.is_empty() {
                     objects.held.insert("app".into(), on(held_inside));
                 }
@@ -154,9 +204,12 @@ fn world() -> impl Strategy<Value = World> {
                 if let Some(privileges) = public {
                     say(None, Object::Database(database.name.clone()), privileges);
                 }
-                for (schema, public) in database.schemas.iter().zip(publics) {
+                for (schema, (public, kinds)) in database.schemas.iter().zip(publics) {
                     if let Some(privileges) = public {
                         say(Some(&database.name), Object::Schema(schema.name.clone()), privileges);
+                    }
+                    for (kind, privileges) in ObjectKind::ALL.into_iter().zip(kinds) {
+                        privileges.into_iter().for_each(|it| say(Some(&database.name), kind.all(&schema.name), it));
                     }
                 }
                 let owners = database.schemas.iter().filter_map(|it| it.owner.clone()).chain(database.owner.clone());
@@ -239,11 +292,8 @@ fn carry_out(catalog: &mut Catalog, change: &Change) {
                     grants.retain(|held| !held.privileges.is_empty());
                     grants.sort();
                 }
-                (Some(name), on) => {
-                    let held = catalog.objects.get_mut(name).unwrap().held.entry(role.clone()).or_default();
-                    alter(&mut held.entry(on.clone()).or_default().privileges);
-                    held.retain(|_, held| !held.privileges.is_empty());
-                }
+                // As GRANT and REVOKE see it: all that are there, and columns with their tables.
+                (Some(name), _) => super::laws_inside::carry_out(catalog.objects.get_mut(name).unwrap(), change),
             }
         }
         other => panic!("nobody asked for {other:?}"),
@@ -281,8 +331,21 @@ proptest! {
                 prop_assert!(schema.owner.as_deref().is_none_or(|owner| owner == found.owner), "{:?}", schema.name);
             }
         }
-        for said in &spec.public {
+        for said in spec.public.iter().filter(|said| !said.on.is_all()) {
             prop_assert_eq!(public_on(&after, said), said.privileges, "{:?}", said.on);
+        }
+        // On each object of a kind that is spoken of, and on what will be made, as said; on its columns nothing; else as before.
+        for (name, found) in &before.objects {
+            for on in holdable() {
+                let kind = on.kind().unwrap_or(ObjectKind::Table);
+                let said = spec.public.iter().find(|it| it.database.as_ref() == Some(name) && it.on == kind.all("sales"));
+                let due = match said {
+                    Some(_) if on.table_of().is_some() => Privileges::empty(),
+                    Some(said) => said.privileges,
+                    None => found.held(PUBLIC, &on).0,
+                };
+                prop_assert_eq!(after.objects[name].held(PUBLIC, &on).0, due, "{:?}\n{:#?}", on, plan.steps);
+            }
         }
         // What nobody speaks of is as before.
         for (name, found) in &before.databases {

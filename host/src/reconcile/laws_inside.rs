@@ -23,10 +23,19 @@ fn objects() -> Vec<(Object, ObjectKind)> {
         (Object::Table { schema: schema.to_owned(), name: name.to_owned() }, ObjectKind::Table)
     };
     let sequence = Object::Sequence { schema: "s".to_owned(), name: "q".to_owned() };
-    vec![table("s", "t"), table("s", "u"), table("s", "v"), table("z", "t"), (sequence, ObjectKind::Sequence)]
+    let of_type = |name: &str| (Object::Type { schema: "s".to_owned(), name: name.to_owned() }, ObjectKind::Type);
+    vec![
+        table("s", "t"),
+        table("s", "u"),
+        table("s", "v"),
+        table("z", "t"),
+        (sequence, ObjectKind::Sequence),
+        of_type("d"),
+        of_type("e"),
+    ]
 }
 
-/// Of the kinds that nobody can speak of all at once. The columns are of tables that `objects` has, with their owners.
+/// Of the kinds that nobody can speak of all at once; `k` is a type that is the row of a table. The columns are of tables that `objects` has, with their owners.
 fn others() -> Vec<Object> {
     let column = |schema: &str, table: &str, column: &str| Object::Column {
         schema: schema.to_owned(),
@@ -48,7 +57,8 @@ fn others() -> Vec<Object> {
 fn privileges(object: &Object) -> BoxedStrategy<(Privileges, Privileges)> {
     let known = match object {
         Object::Schema(_) => vec![Privileges::USAGE, Privileges::CREATE],
-        Object::Type { .. } | Object::Language(_) | Object::ForeignServer(_) => vec![Privileges::USAGE],
+        Object::Language(_) | Object::ForeignServer(_) => vec![Privileges::USAGE],
+        object if object.kind() == Some(ObjectKind::Type) => vec![Privileges::USAGE],
         Object::LargeObject(_) => vec![Privileges::SELECT, Privileges::UPDATE],
         Object::Parameter(_) => vec![Privileges::SET],
         Object::Tablespace(_) => vec![Privileges::CREATE],
@@ -68,7 +78,7 @@ fn on(with_all: bool) -> impl Strategy<Value = (Object, (Privileges, Privileges)
     let mut known: Vec<Object> = objects().into_iter().map(|(object, _)| object).chain(others()).collect();
     for schema in ["s", "z"] {
         known.push(Object::Schema(schema.to_owned()));
-        for kind in [ObjectKind::Table, ObjectKind::Sequence] {
+        for kind in [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Type] {
             known.push(if with_all { kind.all(schema) } else { kind.future("o", schema) });
         }
     }
@@ -94,7 +104,7 @@ pub(crate) struct World {
 pub(crate) fn world() -> impl Strategy<Value = World> {
     let declared = prop::collection::vec(prop::collection::vec(on(true), 0..7), ROLES.len());
     let found = prop::collection::vec(prop::collection::vec((on(false), any::<bool>()), 0..10), 2);
-    let owners = prop::collection::vec(select(vec!["o", "o", "a"]), 5);
+    let owners = prop::collection::vec(select(vec!["o", "o", "a"]), 7);
     (declared, found, owners, subsequence(ROLES.to_vec(), 0..=2)).prop_map(|(declared, found, owners, recorded)| {
         let mut catalog = Catalog::default();
         catalog.server.version = 180_000;
@@ -227,8 +237,9 @@ fn on_its_columns(held: &mut BTreeMap<Object, Held>, table: &Object, grant: &Gra
 
 /// What a role declares on one object: what it says of it, and of all such objects.
 pub(super) fn declared_on(role: &Role, object: &Object) -> (Privileges, Privileges) {
-    let all = object.kind().zip(object.schema()).map(|(kind, schema)| kind.all(schema));
     let is_future = object.future_owner().is_some();
+    let is_one_of_all = is_future || objects().iter().any(|(one, _)| one == object);
+    let all = object.kind().zip(object.schema()).filter(|_| is_one_of_all).map(|(kind, schema)| kind.all(schema));
     role.grants
         .iter()
         .filter(|grant| (!is_future && grant.on == *object) || Some(&grant.on) == all.as_ref())
@@ -242,7 +253,8 @@ pub(super) fn everything() -> Vec<Object> {
     let mut everything: Vec<Object> = objects().into_iter().map(|(object, _)| object).chain(others()).collect();
     for schema in ["s", "z"] {
         everything.push(Object::Schema(schema.into()));
-        everything.extend([ObjectKind::Table, ObjectKind::Sequence].map(|kind| kind.future("o", schema)));
+        everything
+            .extend([ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Type].map(|kind| kind.future("o", schema)));
     }
     everything
 }

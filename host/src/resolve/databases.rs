@@ -154,8 +154,8 @@ fn everybody(spec: &mut Spec, catalog: &mut Catalog) {
     }
     grants.sort();
     for (database, objects) in &mut catalog.objects {
-        let said =
-            |on: &Object| grants.iter().any(|grant| grant.database.as_ref() == Some(database) && grant.on == *on);
+        let here: Vec<&Grant> = grants.iter().filter(|grant| grant.database.as_ref() == Some(database)).collect();
+        let said = |on: &Object| here.iter().any(|grant| on.is_among(&grant.on));
         if let Some(held) = objects.held.get_mut(PUBLIC) {
             held.retain(|object, _| said(object));
         }

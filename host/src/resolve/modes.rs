@@ -122,7 +122,10 @@ pub fn set_aside(spec: &mut Spec, catalog: &Catalog) -> Vec<Finding> {
         });
         true
     });
-    spec.public.retain(|grant| !left.contains(&(grant.database.clone(), grant.on.clone())));
+    spec.public.retain(|grant| {
+        let schema = grant.on.schema().map(|schema| Object::Schema(schema.to_owned()));
+        !left.contains(&(grant.database.clone(), schema.unwrap_or_else(|| grant.on.clone())))
+    });
     findings
 }
 
@@ -152,15 +155,20 @@ fn observed_database(declared: &Database, public: &[Grant], catalog: &Catalog) -
     }
     if let Some(objects) = catalog.objects.get(name) {
         for schema in &declared.schemas {
-            let (on, schema_name) = (Object::Schema(schema.name.clone()), &schema.name);
+            let schema_name = &schema.name;
             if !objects.schemas.contains_key(schema_name) {
                 continue;
             }
-            let held = objects.held.get(PUBLIC).and_then(|held| held.get(&on));
-            let held = held.map(|held| held.privileges).unwrap_or_default();
-            let is_here = |said: &&Grant| said.database.as_ref() == Some(name) && said.on == on;
-            if public.iter().filter(is_here).any(|said| said.privileges != held) {
-                differences.push(format!("gives PUBLIC other privileges on schema {schema_name:?}"));
+            let is_here =
+                |said: &&Grant| said.database.as_ref() == Some(name) && said.on.schema() == Some(schema_name.as_str());
+            for said in public.iter().filter(is_here) {
+                let single: Vec<&Object> = match said.on.kind() {
+                    Some(kind) => objects.members(kind, schema_name).map(|(object, _)| object).collect(),
+                    None => vec![&said.on],
+                };
+                if single.into_iter().any(|object| objects.held(PUBLIC, object).0 != said.privileges) {
+                    differences.push(format!("gives PUBLIC other privileges on {}", said.on.in_words()));
+                }
             }
         }
     }

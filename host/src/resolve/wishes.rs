@@ -23,7 +23,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Records, columns, is_same};
+use super::{Records, columns, everybody, is_same};
 use crate::catalog::{Catalog, Objects, Question, is_predefined};
 use crate::model::{Finding, Grant, Object, ObjectKind, PUBLIC, Privileges, Role, Severity, Spec};
 
@@ -76,6 +76,10 @@ pub fn complete(spec: &mut Spec, catalog: &mut Catalog, records: &Records) -> Ve
             let place = Place { catalog, objects, database: &database };
             let wishes = Wishes::of(role, &place, &mut findings);
             let found = wishes.as_found(role, &place);
+            if role.name == PUBLIC {
+                let all = wishes.all.iter().map(|((kind, schema), extent)| (*kind, schema.as_str(), extent.0));
+                findings.extend(everybody::later(role, (&database, objects), all, |schema| place.makers(schema)));
+            }
             // That PUBLIC is to hold nothing somewhere is worth remembering: elsewhere nobody looks.
             let is_nothing = |grant: &Grant| role.name == PUBLIC && grant.privileges.is_empty();
             role.grants.retain(|grant| grant.database.as_ref() != Some(&database) || is_nothing(grant));
@@ -200,7 +204,7 @@ impl Wishes {
         if role.mode.keeps() {
             wishes.keep(role, place);
         }
-        wishes.all_wins();
+        wishes.all_wins(place);
         wishes.plan_ahead(role, place, findings);
         wishes.leave(role, place, findings);
         wishes
@@ -239,9 +243,9 @@ impl Wishes {
     }
 
     /// What is wished for all need not be said of one, but for a grant option beyond that.
-    fn all_wins(&mut self) {
+    fn all_wins(&mut self, place: &Place<'_>) {
         for (object, (privileges, grantable)) in &mut self.one {
-            let Some((schema, kind)) = object.schema().zip(object.kind()).filter(|_| object.future_owner().is_none())
+            let Some((schema, kind)) = object.schema().zip(object.kind()).filter(|_| place.objects.is_member(object))
             else {
                 continue;
             };
@@ -257,7 +261,7 @@ impl Wishes {
     /// What is wished for all is wished for what comes later, too.
     fn plan_ahead(&mut self, role: &Role, place: &Place<'_>, findings: &mut Vec<Finding>) {
         let mut powerless: BTreeSet<(&str, &str)> = BTreeSet::new();
-        for ((kind, schema), extent) in &self.all {
+        for ((kind, schema), extent) in self.all.iter().filter(|(_, extent)| !extent.0.is_empty()) {
             for maker in place.makers(schema).into_iter().filter(|maker| *maker != role.name) {
                 if !place.catalog.acts_as(maker) {
                     powerless.insert((maker, schema));
@@ -312,7 +316,8 @@ impl Wishes {
 
     /// The declared side.
     fn desired(&self, database: &str) -> Vec<Grant> {
-        let all = self.all.iter().map(|((kind, schema), extent)| grant(database, kind.all(schema), *extent));
+        let all = self.all.iter().filter(|(_, extent)| !extent.0.is_empty());
+        let all = all.map(|((kind, schema), extent)| grant(database, kind.all(schema), *extent));
         let one = self.one.iter().map(|(object, extent)| grant(database, object.clone(), *extent));
         all.chain(one).collect()
     }
@@ -322,7 +327,9 @@ impl Wishes {
         let mut rest: BTreeMap<Object, Extent> = BTreeMap::new();
         let mut schemas: BTreeSet<(ObjectKind, String)> = self.all.keys().cloned().collect();
         for (object, held) in place.objects.held.get(&role.name).into_iter().flatten() {
-            if role.name == PUBLIC && !role.grants.iter().any(|grant| grant.on == *object) {
+            let is_said =
+                |grant: &Grant| grant.database.as_deref() == Some(place.database) && object.is_among(&grant.on);
+            if role.name == PUBLIC && !role.grants.iter().any(is_said) {
                 continue;
             }
             rest.insert(object.clone(), (held.privileges, held.grantable));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::names::{is_reserved, list};
 use super::parse::Reader;
 use super::yaml::{Kind, Node, Problem};
-use crate::model::{Database, Grant, LEDGER_SCHEMA, Object, Privileges, Schema};
+use crate::model::{Database, Grant, LEDGER_SCHEMA, Object, Schema};
 
 pub(super) const DATABASE_KEYS: [&str; 7] =
     ["name", "owner", "public", "connection_limit", "comment", "labels", "schemas"];
@@ -50,7 +50,10 @@ impl Reader {
             }
             let owner = self.owner(item, &path, &who, &mut databases);
             let on = Object::Database(name.clone());
-            databases.public.extend(self.public(item, &path, "a database", &who, None, on));
+            if let Some(value) = item.get("public") {
+                let (path, of) = (format!("{path}/public"), format!("`public` of {who}"));
+                databases.public.push(self.of_everybody(value, &path, "a database", &of, None, on));
+            }
             let limit = item.get("connection_limit");
             let comment = item.get("comment");
             let labels = item.get("labels");
@@ -98,8 +101,7 @@ impl Reader {
             }
             self.not_the_ledger(&name, at.clone(), &format!("{path}/name"));
             let owner = self.owner(item, &path, &who, databases);
-            let on = Object::Schema(name.clone());
-            databases.public.extend(self.public(item, &path, "a schema", &who, Some(database), on));
+            databases.public.extend(self.public_in_schema(item, &path, &who, database, &name));
             if self.is_first(&name, at, &mut places, &path, &who) {
                 schemas.insert(name.clone(), Schema { name, owner, path });
             }
@@ -154,29 +156,5 @@ impl Reader {
         }
         databases.owners.entry(owner.clone()).or_insert(path);
         Some(owner)
-    }
-
-    /// What PUBLIC holds there; `None`: nothing is said of it.
-    fn public(
-        &mut self,
-        node: &Node,
-        path: &str,
-        kind: &str,
-        who: &str,
-        database: Option<&str>,
-        on: Object,
-    ) -> Option<Grant> {
-        let value = node.get("public")?;
-        let path = format!("{path}/public");
-        let privileges = match &value.kind {
-            Kind::Sequence(items) if items.is_empty() => Privileges::empty(),
-            Kind::Sequence(_) => self.words_of_privileges(value, &path, kind, on.known_privileges()),
-            _ => {
-                let wanted = "a list of what everybody may, such as `[USAGE]`, or `[]` for nothing";
-                self.wrong_type(value, &path, &format!("`public` of {who}"), wanted);
-                Privileges::empty()
-            }
-        };
-        Some(Grant { database: database.map(str::to_owned), on, privileges, grantable: Privileges::empty() })
     }
 }

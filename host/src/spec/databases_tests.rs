@@ -55,6 +55,24 @@ fn a_database_is_read_with_its_schemas() {
 }
 
 #[test]
+fn of_a_schema_it_can_be_said_kind_by_kind_what_everybody_may() {
+    let parsed = good(
+        "[{name: shop, schemas: [{name: s, public: {schema: [usage], routines: [], types: [USAGE]}}, {name: z, public: {}}]}]",
+    );
+    let said: Vec<(&Object, Privileges)> =
+        parsed.spec.public.iter().map(|grant| (&grant.on, grant.privileges)).collect();
+    assert_eq!(
+        said,
+        [
+            (&Object::Schema("s".into()), Privileges::USAGE),
+            (&Object::AllRoutines("s".into()), Privileges::empty()),
+            (&Object::AllTypes("s".into()), Privileges::USAGE),
+        ]
+    );
+    assert!(parsed.spec.public.iter().all(|grant| grant.database.as_deref() == Some("shop")));
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     for (text, code) in [
         ("{shop: {}}", "wrong-type"),
@@ -73,6 +91,11 @@ fn what_cannot_be_meant_is_refused() {
         ("[{name: a, schemas: [{name: rolewright}]}]", "system-schema"),
         ("[{name: a, schemas: [{name: b}, {name: b}]}]", "duplicate-schema"),
         ("[{name: a, schemas: [{name: b, public: [CONNECT]}]}]", "unknown-privilege"),
+        ("[{name: a, schemas: [{name: b, public: nothing}]}]", "wrong-type"),
+        ("[{name: a, schemas: [{name: b, public: {routine: []}}]}]", "unknown-key"),
+        ("[{name: a, schemas: [{name: b, public: {routines: none}}]}]", "wrong-type"),
+        ("[{name: a, schemas: [{name: b, public: {routines: [USAGE]}}]}]", "unknown-privilege"),
+        ("[{name: a, public: {routines: []}}]", "wrong-type"),
     ] {
         assert_eq!(codes(text), [code], "{text}");
     }

@@ -1,4 +1,4 @@
-//! `grants` of a user or a role: what it may do inside of a database, and `profiles`, which give a
+//! `grants` of a user or a role: what it may do with a database and inside of it, and `profiles`, which give a
 //! name to what is often granted together.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,10 @@ const GRANT_KEYS: [&str; 16] = [
     "profile",
     "grant_option",
 ];
-const PROFILE_KEYS: [&str; 4] = ["schema", "tables", "sequences", "routines"];
+/// GRANT has two words for it.
+pub(super) const TEMP: &str = "TEMP";
+const TEMPORARY: &str = "TEMPORARY";
+const PROFILE_KEYS: [&str; 5] = ["schema", "tables", "sequences", "routines", "types"];
 
 /// Privileges in one schema: on itself, and on all that lies in it or will.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,7 +134,14 @@ impl Reader {
         };
         self.unknown_keys(entries, path, &of, &GRANT_KEYS);
         let listed = self.kind_listed(node, path, &of);
-        let scope = listed.map_or(Scope::Schema, |(listed, _)| listed.scope());
+        // Without a schema and without objects, `privileges` are those on the database itself.
+        let in_schema = ["schema", "profile", COLUMNS].into_iter().any(|key| node.get(key).is_some());
+        let on_database = listed.is_none() && !in_schema && node.get("privileges").is_some();
+        let scope = match listed {
+            Some((listed, _)) => listed.scope(),
+            None if on_database => Scope::Database,
+            None => Scope::Schema,
+        };
         let database = self.place(node, "database", path, &of, listed.map(|it| it.0), scope != Scope::Server);
         let schema = self.place(node, "schema", path, &of, listed.map(|it| it.0), scope == Scope::Schema);
         if let (Some(schema), Some(at)) = (&schema, node.get("schema"))
@@ -144,7 +154,11 @@ impl Reader {
         if let (Some(schema), Some(at)) = (&schema, node.get("schema")) {
             self.not_the_ledger(schema, at.range(), &format!("{path}/schema"));
         }
-        let target = self.target(node, listed, path, &of, schema.as_deref().unwrap_or_default());
+        let target = if on_database {
+            Target::Database
+        } else {
+            self.target(node, listed, path, &of, schema.as_deref().unwrap_or_default())
+        };
         let grant_option = self.flag(node, "grant_option", path, &of).unwrap_or(false);
         let place = |on: Object, privileges: Privileges| Grant {
             database: database.clone(),
@@ -183,6 +197,12 @@ impl Reader {
             (Some(node), None) => {
                 let path = format!("{path}/privileges");
                 match target {
+                    Target::Database => {
+                        let known = Object::Database(String::new()).known_privileges();
+                        let privileges = self.words_of_privileges(node, &path, "a database as a whole", known);
+                        let on = database.clone().map(Object::Database);
+                        on.map(|on| Grant { database: None, ..place(on, privileges) }).into_iter().collect()
+                    }
                     Target::Schema => {
                         let privileges = self.words_of_privileges(node, &path, "a schema", on_schema());
                         vec![place(Object::Schema(schema), privileges)]
@@ -256,7 +276,9 @@ impl Reader {
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}/{index}");
             let Some(word) = self.words(item, &path, "a privilege") else { continue };
-            let meant = Privileges::from_keyword(&word.to_ascii_uppercase()).filter(|meant| known.contains(*meant));
+            let keyword = word.to_ascii_uppercase();
+            let meant = Privileges::from_keyword(if keyword == TEMP { TEMPORARY } else { &keyword });
+            let meant = meant.filter(|meant| known.contains(*meant));
             let Some(privilege) = meant else {
                 let words: Vec<&str> = known.keywords().collect();
                 let message = format!("{word:?} is not a privilege on {on}");
@@ -306,7 +328,7 @@ fn on_schema() -> Privileges {
 }
 
 /// One grant for each object.
-fn added_up(grants: Vec<Grant>) -> Vec<Grant> {
+pub(super) fn added_up(grants: impl IntoIterator<Item = Grant>) -> Vec<Grant> {
     let mut sum: BTreeMap<(Option<String>, Object), (Privileges, Privileges)> = BTreeMap::new();
     for grant in grants {
         let extent = sum.entry((grant.database, grant.on)).or_default();

@@ -52,6 +52,18 @@ fn entries_about_one_object_add_up() {
 }
 
 #[test]
+fn what_names_a_database_and_nothing_in_it_is_about_the_database_and_adds_up_with_the_list() {
+    let entries =
+        "  - {database: d, privileges: [temp], grant_option: true}\n  - {database: d, privileges: [CREATE]}\n";
+    assert_eq!(grants(&role(entries)), ["- database \"d\": CREATE+TEMPORARY / TEMPORARY"]);
+    let user = "users:\n- username: r\n  databases: [d, e]\n  privileges: [CREATE]\n  grants:\n";
+    assert_eq!(
+        grants(&format!("{user}{entries}  - {{database: e, privileges: [CONNECT], grant_option: true}}\n")),
+        ["- database \"d\": CREATE+CONNECT+TEMPORARY / TEMPORARY", "- database \"e\": CREATE+CONNECT / CONNECT"]
+    );
+}
+
+#[test]
 fn other_kinds_are_named_in_a_schema_in_a_database_or_nowhere() {
     assert_eq!(
         grants(&role(
@@ -123,7 +135,7 @@ fn what_is_wrong_with_grants_and_profiles_says_what_to_write() {
         "{database: d, schema: s, tables: all, columns: [id], privileges: [SELECT]}",
         "{database: d, schema: s, columns: [id], privileges: [SELECT]}",
         "{database: d, schema: s, tables: [orders], columns: [], privileges: [SELECT]}",
-        "{database: d, schema: s, types: all, privileges: [USAGE]}",
+        "{database: d, schema: s, types: [], privileges: [USAGE]}",
         "{database: d, types: [money], privileges: [USAGE]}",
         "{database: d, schema: s, languages: [plpgsql], privileges: [USAGE]}",
         "{languages: [plpgsql], privileges: [USAGE]}",

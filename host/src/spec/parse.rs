@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::databases::Databases;
 use super::diagnostics::Diagnostic;
-use super::grants::Profiles;
+use super::grants::{Profiles, added_up};
 use super::locations::{Document, Locations};
 use super::modes::External;
 use super::names::{list, nearest};
@@ -404,9 +404,8 @@ fn role(user: &User<'_>) -> Role {
     role.memberships = user.roles.iter().map(|edge| membership(edge, attributes)).collect();
     role.memberships.sort();
     role.settings = user.settings.clone().unwrap_or_default();
-    role.grants = user.databases.iter().map(|name| grant(name, user.privileges)).collect();
-    role.grants.extend(user.grants.iter().cloned());
-    role.grants.sort();
+    let databases = user.databases.iter().map(|name| grant(name, user.privileges));
+    role.grants = added_up(databases.chain(user.grants.iter().cloned()));
     // Of a role that cannot log in nobody says whether it has a password, and it does not matter.
     role.has_password = (user.list == List::Users).then_some(user.secret.is_some());
     role.credential =

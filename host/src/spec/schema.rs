@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::attributes::FLAGS;
-use super::grants::built_in_profiles;
+use super::everybody;
+use super::grants::{TEMP, built_in_profiles};
 use super::modes::MODES;
 use super::names::MAX_NAME;
 use super::targets::{COLUMNS, Listed, Scope, on_column};
@@ -84,15 +85,24 @@ fn described(mut schema: Value, text: &str) -> Value {
 fn database() -> Value {
     let owner = || described(name(), "A role; made, without LOGIN, where it is absent. Left out: it stays as it is.");
     let public = |on: Object| {
-        let known: Vec<&str> = on.known_privileges().iter_names().map(|(word, _)| word).collect();
-        let list = json!({ "type": "array", "items": word_of(&known) });
+        let list = json!({ "type": "array", "items": word_of(&words_for(on.known_privileges())) });
         described(list, "What everybody may; [] for nothing. Left out: it stays as it is.")
     };
+    let by_kind = everybody::keys("").into_iter().map(|(key, on)| (key.to_owned(), public(on)));
+    let by_kind = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": by_kind.collect::<Map<String, Value>>(),
+    });
+    let in_schema = described(
+        json!({ "anyOf": [public(Object::Schema(String::new())), by_kind] }),
+        "What everybody may on the schema; or, as a mapping, on it and on all of each kind that lies in it.",
+    );
     let schema = json!({
         "type": "object",
         "required": ["name"],
         "additionalProperties": false,
-        "properties": { "name": name(), "owner": owner(), "public": public(Object::Schema(String::new())) },
+        "properties": { "name": name(), "owner": owner(), "public": in_schema },
     });
     json!({
         "description": "A database.",
@@ -228,8 +238,11 @@ fn word_of(known: &[&str]) -> Value {
 }
 
 fn privileges(known: Privileges) -> Value {
-    let words: Vec<&str> = known.keywords().collect();
-    json!({ "type": "array", "minItems": 1, "items": word_of(&words) })
+    json!({ "type": "array", "minItems": 1, "items": word_of(&words_for(known)) })
+}
+
+fn words_for(known: Privileges) -> Vec<&'static str> {
+    known.keywords().chain(known.contains(Privileges::TEMPORARY).then_some(TEMP)).collect()
 }
 
 fn on_schema() -> Privileges {
@@ -244,7 +257,7 @@ fn profile() -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-/// One of: a profile, the schema itself, or some objects: in a schema, in a database, or of the server.
+/// One of: a profile, the schema itself, the database itself, or some objects: in a schema, in a database, or of the server.
 fn grant() -> Value {
     let shape = |scope: Scope, required: &[&str], more: Vec<(&str, Value)>| {
         let place: &[&str] = match scope {
@@ -259,9 +272,11 @@ fn grant() -> Value {
         json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
     };
     let profile = json!({ "type": "string", "examples": built_in_profiles() });
+    let on_database = Object::Database(String::new()).known_privileges();
     let mut shapes = vec![
         shape(Scope::Schema, &["profile"], vec![("profile", profile)]),
         shape(Scope::Schema, &["privileges"], vec![("privileges", privileges(on_schema()))]),
+        shape(Scope::Database, &["privileges"], vec![("privileges", privileges(on_database))]),
     ];
     for listed in Listed::ALL {
         let item = match listed {

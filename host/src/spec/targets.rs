@@ -7,8 +7,11 @@ use super::yaml::{Kind, Node, Problem};
 use crate::model::{Object, ObjectKind, Privileges};
 use crate::parameter;
 
-/// What an entry is about, besides the schema itself.
+/// What an entry is about.
 pub(super) enum Target {
+    /// The database itself.
+    Database,
+    /// The schema itself.
     Schema,
     All(ObjectKind),
     /// What they are called, and what there is to be granted on each.
@@ -19,7 +22,6 @@ pub(super) enum Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Listed {
     Of(ObjectKind),
-    Types,
     Languages,
     ForeignDataWrappers,
     ForeignServers,
@@ -47,7 +49,7 @@ impl Listed {
         Listed::Of(ObjectKind::Table),
         Listed::Of(ObjectKind::Sequence),
         Listed::Of(ObjectKind::Routine),
-        Listed::Types,
+        Listed::Of(ObjectKind::Type),
         Listed::Languages,
         Listed::ForeignDataWrappers,
         Listed::ForeignServers,
@@ -59,7 +61,6 @@ impl Listed {
     pub(crate) fn key(self) -> &'static str {
         match self {
             Listed::Of(kind) => kind.word(),
-            Listed::Types => "types",
             Listed::Languages => "languages",
             Listed::ForeignDataWrappers => "foreign_data_wrappers",
             Listed::ForeignServers => "foreign_servers",
@@ -71,7 +72,7 @@ impl Listed {
 
     pub(crate) fn scope(self) -> Scope {
         match self {
-            Listed::Of(_) | Listed::Types => Scope::Schema,
+            Listed::Of(_) => Scope::Schema,
             Listed::Languages | Listed::ForeignDataWrappers | Listed::ForeignServers | Listed::LargeObjects => {
                 Scope::Database
             }
@@ -92,7 +93,7 @@ impl Listed {
             Object::Table { .. } => Some(Listed::Of(ObjectKind::Table)),
             Object::Sequence { .. } => Some(Listed::Of(ObjectKind::Sequence)),
             Object::Routine { .. } => Some(Listed::Of(ObjectKind::Routine)),
-            Object::Type { .. } => Some(Listed::Types),
+            Object::Type { .. } => Some(Listed::Of(ObjectKind::Type)),
             Object::Language(_) => Some(Listed::Languages),
             Object::ForeignDataWrapper(_) => Some(Listed::ForeignDataWrappers),
             Object::ForeignServer(_) => Some(Listed::ForeignServers),
@@ -110,7 +111,7 @@ impl Listed {
             Listed::Of(ObjectKind::Table) => Object::Table { schema, name },
             Listed::Of(ObjectKind::Sequence) => Object::Sequence { schema, name },
             Listed::Of(ObjectKind::Routine) => return None,
-            Listed::Types => Object::Type { schema, name },
+            Listed::Of(ObjectKind::Type) => Object::Type { schema, name },
             Listed::Languages => Object::Language(name),
             Listed::ForeignDataWrappers => Object::ForeignDataWrapper(name),
             Listed::ForeignServers => Object::ForeignServer(name),
@@ -126,7 +127,7 @@ impl Listed {
             Listed::Of(ObjectKind::Table) => "table name",
             Listed::Of(ObjectKind::Sequence) => "sequence name",
             Listed::Of(ObjectKind::Routine) => "a routine",
-            Listed::Types => "type name",
+            Listed::Of(ObjectKind::Type) => "type name",
             Listed::Languages => "language name",
             Listed::ForeignDataWrappers => "name of a foreign-data wrapper",
             Listed::ForeignServers => "name of a foreign server",
@@ -140,7 +141,7 @@ impl Listed {
     pub(super) fn example(self) -> String {
         let key = self.key();
         match self.scope() {
-            Scope::Schema if self == Listed::Types => {
+            Scope::Schema if self == Listed::Of(ObjectKind::Type) => {
                 format!("{{database: shop, schema: sales, {key}: […], privileges: [USAGE]}}")
             }
             Scope::Schema => "{database: shop, schema: sales, profile: read_only}".to_owned(),

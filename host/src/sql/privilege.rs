@@ -71,7 +71,8 @@ impl Renderer<'_> {
             .filter(|(object, owner)| *owner != role && wanted(object))
             .map(|(object, _)| *object)
             .collect();
-        if !chosen.is_empty() && chosen.len() == members.len() {
+        // Of types, GRANT knows no ALL … IN SCHEMA.
+        if kind != ObjectKind::Type && !chosen.is_empty() && chosen.len() == members.len() {
             let all = kind.word().to_uppercase();
             return vec![Place::On(format!("ALL {all} IN SCHEMA {}", self.name(schema)))];
         }
@@ -164,10 +165,12 @@ impl Renderer<'_> {
         let (Some(kind), Some(schema), true) = (grant.on.kind(), grant.on.schema(), grant.on.is_all()) else {
             return BTreeSet::from([grant.on.clone()]);
         };
-        let held = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name)?.held.get(role));
-        let held = held.into_iter().flat_map(|held| held.keys());
+        let Some(objects) = grant.database.as_ref().and_then(|name| self.catalog.objects.get(name)) else {
+            return BTreeSet::new();
+        };
+        let held = objects.held.get(role).into_iter().flat_map(|held| held.keys());
         held.filter(|object| {
-            object.kind() == Some(kind) && object.schema() == Some(schema) && object.future_owner().is_none()
+            object.kind() == Some(kind) && object.schema() == Some(schema) && objects.is_member(object)
         })
         .cloned()
         .collect()
@@ -179,14 +182,13 @@ impl Renderer<'_> {
             Object::Parameter(name) => format!("PARAMETER {}", self.parameter(name)),
             Object::Tablespace(name) => format!("TABLESPACE {}", self.name(name)),
             Object::Schema(name) => format!("SCHEMA {}", self.name(name)),
-            Object::Table { .. } | Object::Sequence { .. } | Object::Routine { .. } => {
+            Object::Table { .. } | Object::Sequence { .. } | Object::Routine { .. } | Object::Type { .. } => {
                 format!("{} {}", object.kind().map(keyword)?, self.qualified(object))
             }
             Object::Column { column, .. } => {
                 let table = format!("TABLE {}", self.qualified(&object.table_of()?));
                 return Some(Place::Column(self.name(column), table));
             }
-            Object::Type { .. } => format!("TYPE {}", self.qualified(object)),
             Object::Language(name) => format!("LANGUAGE {}", self.name(name)),
             Object::ForeignDataWrapper(name) => format!("FOREIGN DATA WRAPPER {}", self.name(name)),
             Object::ForeignServer(name) => format!("FOREIGN SERVER {}", self.name(name)),
@@ -217,6 +219,7 @@ fn keyword(kind: ObjectKind) -> &'static str {
         ObjectKind::Table => "TABLE",
         ObjectKind::Sequence => "SEQUENCE",
         ObjectKind::Routine => "ROUTINE",
+        ObjectKind::Type => "TYPE",
     }
 }
 

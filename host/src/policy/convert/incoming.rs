@@ -311,6 +311,7 @@ fn object(object: wit::ObjectResult) -> model::Object {
         R::AllTables(schema) => O::AllTables(schema),
         R::AllSequences(schema) => O::AllSequences(schema),
         R::AllRoutines(schema) => O::AllRoutines(schema),
+        R::AllTypes(schema) => O::AllTypes(schema),
         R::FutureTables(wit::FutureObjectsResult { owner, schema }) => O::FutureTables { owner, schema },
         R::FutureSequences(wit::FutureObjectsResult { owner, schema }) => O::FutureSequences { owner, schema },
         R::FutureRoutines(wit::FutureObjectsResult { owner, schema }) => O::FutureRoutines { owner, schema },

@@ -326,6 +326,7 @@ fn object(object: &model::Object) -> wit::ObjectParam<'_> {
         O::AllTables(schema) => P::AllTables(schema),
         O::AllSequences(schema) => P::AllSequences(schema),
         O::AllRoutines(schema) => P::AllRoutines(schema),
+        O::AllTypes(schema) => P::AllTypes(schema),
         O::FutureTables { owner, schema } => P::FutureTables(future(owner, schema)),
         O::FutureSequences { owner, schema } => P::FutureSequences(future(owner, schema)),
         O::FutureRoutines { owner, schema } => P::FutureRoutines(future(owner, schema)),

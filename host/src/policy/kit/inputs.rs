@@ -272,6 +272,7 @@ pub(super) fn objects() -> Result<Case, CaseError> {
         Object::AllTables(schema()),
         Object::AllSequences(schema()),
         Object::AllRoutines(schema()),
+        Object::AllTypes(schema()),
         Object::FutureTables { owner: owner(), schema: None },
         Object::FutureTables { owner: owner(), schema: within() },
         Object::FutureSequences { owner: owner(), schema: within() },

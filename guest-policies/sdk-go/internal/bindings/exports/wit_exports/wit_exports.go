@@ -378,6 +378,11 @@ func wasm_export_rolewright_policy_validate_validate(arg0 uintptr) uintptr {
 				variant59 = rolewright_policy_types.MakeObjectAllRoutines(value43)
 
 			case 16:
+				value43b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+				variant59 = rolewright_policy_types.MakeObjectAllTypes(value43b)
+
+			case 17:
 				value44 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option46 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -394,7 +399,7 @@ func wasm_export_rolewright_policy_validate_validate(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value44, Schema: option46})
 
-			case 17:
+			case 18:
 				value47 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option49 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -411,7 +416,7 @@ func wasm_export_rolewright_policy_validate_validate(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value47, Schema: option49})
 
-			case 18:
+			case 19:
 				value50 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option52 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -428,7 +433,7 @@ func wasm_export_rolewright_policy_validate_validate(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value50, Schema: option52})
 
-			case 19:
+			case 20:
 				value53 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option55 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -445,7 +450,7 @@ func wasm_export_rolewright_policy_validate_validate(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value53, Schema: option55})
 
-			case 20:
+			case 21:
 				value56 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option58 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -959,6 +964,11 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 				variant59 = rolewright_policy_types.MakeObjectAllRoutines(value43)
 
 			case 16:
+				value43b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+				variant59 = rolewright_policy_types.MakeObjectAllTypes(value43b)
+
+			case 17:
 				value44 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option46 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -975,7 +985,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value44, Schema: option46})
 
-			case 17:
+			case 18:
 				value47 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option49 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -992,7 +1002,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value47, Schema: option49})
 
-			case 18:
+			case 19:
 				value50 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option52 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -1009,7 +1019,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value50, Schema: option52})
 
-			case 19:
+			case 20:
 				value53 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option55 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -1026,7 +1036,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value53, Schema: option55})
 
-			case 20:
+			case 21:
 				value56 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option58 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -1595,9 +1605,17 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8132)))
 
+					case rolewright_policy_types.Object_AllTypes:
+						payload := (element).On.AllTypes()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
+						utf8132b := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8132b)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8132b)))
+
 					case rolewright_policy_types.Object_FutureTables:
 						payload := (element).On.FutureTables()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
 						utf8133 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8133)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -1621,7 +1639,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureSequences:
 						payload := (element).On.FutureSequences()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
 						utf8135 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8135)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -1645,7 +1663,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureRoutines:
 						payload := (element).On.FutureRoutines()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
 						utf8137 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8137)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -1669,7 +1687,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureTypes:
 						payload := (element).On.FutureTypes()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
 						utf8139 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8139)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -1693,7 +1711,7 @@ func wasm_export_rolewright_policy_transform_transform(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureSchemas:
 						payload := (element).On.FutureSchemas()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(21))
 						utf8141 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8141)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -2312,6 +2330,11 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 				variant59 = rolewright_policy_types.MakeObjectAllRoutines(value43)
 
 			case 16:
+				value43b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+				variant59 = rolewright_policy_types.MakeObjectAllTypes(value43b)
+
+			case 17:
 				value44 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option46 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2328,7 +2351,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value44, Schema: option46})
 
-			case 17:
+			case 18:
 				value47 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option49 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2345,7 +2368,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value47, Schema: option49})
 
-			case 18:
+			case 19:
 				value50 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option52 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2362,7 +2385,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value50, Schema: option52})
 
-			case 19:
+			case 20:
 				value53 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option55 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2379,7 +2402,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value53, Schema: option55})
 
-			case 20:
+			case 21:
 				value56 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option58 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2799,6 +2822,11 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 				variant152 = rolewright_policy_types.MakeObjectAllRoutines(value136)
 
 			case 16:
+				value136b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+				variant152 = rolewright_policy_types.MakeObjectAllTypes(value136b)
+
+			case 17:
 				value137 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option139 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2815,7 +2843,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant152 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value137, Schema: option139})
 
-			case 17:
+			case 18:
 				value140 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option142 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2832,7 +2860,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant152 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value140, Schema: option142})
 
-			case 18:
+			case 19:
 				value143 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option145 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2849,7 +2877,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant152 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value143, Schema: option145})
 
-			case 19:
+			case 20:
 				value146 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option148 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -2866,7 +2894,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				variant152 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value146, Schema: option148})
 
-			case 20:
+			case 21:
 				value149 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option151 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -3424,9 +3452,17 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8223)))
 
+					case rolewright_policy_types.Object_AllTypes:
+						payload := (element).On.AllTypes()
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
+						utf8223b := unsafe.Pointer(unsafe.StringData(payload))
+						pinner.Pin(utf8223b)
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len(payload)))
+						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uintptr(uintptr(utf8223b)))
+
 					case rolewright_policy_types.Object_FutureTables:
 						payload := (element).On.FutureTables()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(16))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
 						utf8224 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8224)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -3450,7 +3486,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureSequences:
 						payload := (element).On.FutureSequences()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(17))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
 						utf8226 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8226)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -3474,7 +3510,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureRoutines:
 						payload := (element).On.FutureRoutines()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(18))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
 						utf8228 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8228)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -3498,7 +3534,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureTypes:
 						payload := (element).On.FutureTypes()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(19))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
 						utf8230 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8230)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -3522,7 +3558,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 					case rolewright_policy_types.Object_FutureSchemas:
 						payload := (element).On.FutureSchemas()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(20))
+						*(*int8)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = int8(int32(21))
 						utf8232 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 						pinner.Pin(utf8232)
 						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = uint32(uint32(len((payload).Owner)))
@@ -4104,9 +4140,17 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8294)))
 
+				case rolewright_policy_types.Object_AllTypes:
+					payload := ((payload).Grant).On.AllTypes()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(16))
+					utf8294b := unsafe.Pointer(unsafe.StringData(payload))
+					pinner.Pin(utf8294b)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8294b)))
+
 				case rolewright_policy_types.Object_FutureTables:
 					payload := ((payload).Grant).On.FutureTables()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(16))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(17))
 					utf8295 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8295)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4130,7 +4174,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureSequences:
 					payload := ((payload).Grant).On.FutureSequences()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(17))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(18))
 					utf8297 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8297)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4154,7 +4198,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureRoutines:
 					payload := ((payload).Grant).On.FutureRoutines()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(18))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(19))
 					utf8299 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8299)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4178,7 +4222,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureTypes:
 					payload := ((payload).Grant).On.FutureTypes()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(19))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(20))
 					utf8301 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8301)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4202,7 +4246,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureSchemas:
 					payload := ((payload).Grant).On.FutureSchemas()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(20))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(21))
 					utf8303 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8303)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4420,9 +4464,17 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8328)))
 
+				case rolewright_policy_types.Object_AllTypes:
+					payload := ((payload).Grant).On.AllTypes()
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(16))
+					utf8328b := unsafe.Pointer(unsafe.StringData(payload))
+					pinner.Pin(utf8328b)
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len(payload)))
+					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4))) = uint32(uintptr(uintptr(utf8328b)))
+
 				case rolewright_policy_types.Object_FutureTables:
 					payload := ((payload).Grant).On.FutureTables()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(16))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(17))
 					utf8329 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8329)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4446,7 +4498,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureSequences:
 					payload := ((payload).Grant).On.FutureSequences()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(17))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(18))
 					utf8331 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8331)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4470,7 +4522,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureRoutines:
 					payload := ((payload).Grant).On.FutureRoutines()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(18))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(19))
 					utf8333 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8333)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4494,7 +4546,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureTypes:
 					payload := ((payload).Grant).On.FutureTypes()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(19))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(20))
 					utf8335 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8335)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -4518,7 +4570,7 @@ func wasm_export_rolewright_policy_plan_plan(arg0 uintptr) uintptr {
 
 				case rolewright_policy_types.Object_FutureSchemas:
 					payload := ((payload).Grant).On.FutureSchemas()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(20))
+					*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 6*4))) = int8(int32(21))
 					utf8337 := unsafe.Pointer(unsafe.StringData((payload).Owner))
 					pinner.Pin(utf8337)
 					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))) = uint32(uint32(len((payload).Owner)))
@@ -5171,6 +5223,11 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 				variant59 = rolewright_policy_types.MakeObjectAllRoutines(value43)
 
 			case 16:
+				value43b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+				variant59 = rolewright_policy_types.MakeObjectAllTypes(value43b)
+
+			case 17:
 				value44 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option46 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5187,7 +5244,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value44, Schema: option46})
 
-			case 17:
+			case 18:
 				value47 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option49 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5204,7 +5261,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value47, Schema: option49})
 
-			case 18:
+			case 19:
 				value50 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option52 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5221,7 +5278,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value50, Schema: option52})
 
-			case 19:
+			case 20:
 				value53 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option55 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5238,7 +5295,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant59 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value53, Schema: option55})
 
-			case 20:
+			case 21:
 				value56 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 				var option58 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5653,6 +5710,11 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 					variant150 = rolewright_policy_types.MakeObjectAllRoutines(value134)
 
 				case 16:
+					value134b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
+
+					variant150 = rolewright_policy_types.MakeObjectAllTypes(value134b)
+
+				case 17:
 					value135 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 					var option137 witTypes.Option[string]
 					switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5669,7 +5731,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 					variant150 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value135, Schema: option137})
 
-				case 17:
+				case 18:
 					value138 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 					var option140 witTypes.Option[string]
 					switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5686,7 +5748,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 					variant150 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value138, Schema: option140})
 
-				case 18:
+				case 19:
 					value141 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 					var option143 witTypes.Option[string]
 					switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5703,7 +5765,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 					variant150 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value141, Schema: option143})
 
-				case 19:
+				case 20:
 					value144 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 					var option146 witTypes.Option[string]
 					switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -5720,7 +5782,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 					variant150 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value144, Schema: option146})
 
-				case 20:
+				case 21:
 					value147 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (5 * 4))))
 					var option149 witTypes.Option[string]
 					switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4)))) {
@@ -6077,6 +6139,11 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 				variant229 = rolewright_policy_types.MakeObjectAllRoutines(value213)
 
 			case 16:
+				value213b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
+
+				variant229 = rolewright_policy_types.MakeObjectAllTypes(value213b)
+
+			case 17:
 				value214 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option216 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6093,7 +6160,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant229 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value214, Schema: option216})
 
-			case 17:
+			case 18:
 				value217 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option219 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6110,7 +6177,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant229 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value217, Schema: option219})
 
-			case 18:
+			case 19:
 				value220 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option222 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6127,7 +6194,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant229 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value220, Schema: option222})
 
-			case 19:
+			case 20:
 				value223 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option225 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6144,7 +6211,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant229 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value223, Schema: option225})
 
-			case 20:
+			case 21:
 				value226 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option228 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6281,6 +6348,11 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 				variant271 = rolewright_policy_types.MakeObjectAllRoutines(value255)
 
 			case 16:
+				value255b := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
+
+				variant271 = rolewright_policy_types.MakeObjectAllTypes(value255b)
+
+			case 17:
 				value256 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option258 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6297,7 +6369,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant271 = rolewright_policy_types.MakeObjectFutureTables(rolewright_policy_types.FutureObjects{Owner: value256, Schema: option258})
 
-			case 17:
+			case 18:
 				value259 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option261 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6314,7 +6386,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant271 = rolewright_policy_types.MakeObjectFutureSequences(rolewright_policy_types.FutureObjects{Owner: value259, Schema: option261})
 
-			case 18:
+			case 19:
 				value262 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option264 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6331,7 +6403,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant271 = rolewright_policy_types.MakeObjectFutureRoutines(rolewright_policy_types.FutureObjects{Owner: value262, Schema: option264})
 
-			case 19:
+			case 20:
 				value265 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option267 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {
@@ -6348,7 +6420,7 @@ func wasm_export_rolewright_policy_review_review(arg0 uintptr) uintptr {
 
 				variant271 = rolewright_policy_types.MakeObjectFutureTypes(rolewright_policy_types.FutureObjects{Owner: value265, Schema: option267})
 
-			case 20:
+			case 21:
 				value268 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 7*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 8*4))))
 				var option270 witTypes.Option[string]
 				switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 9*4)))) {

@@ -174,16 +174,17 @@ const (
 	Object_ForeignDataWrapper uint8 = 10
 	Object_ForeignServer      uint8 = 11
 	Object_LargeObject        uint8 = 12
-	// Every table, sequence or routine of a schema, those that come later included.
+	// Every table, sequence, routine or type of a schema, those that come later included.
 	Object_AllTables    uint8 = 13
 	Object_AllSequences uint8 = 14
 	Object_AllRoutines  uint8 = 15
+	Object_AllTypes     uint8 = 16
 	// Default privileges: https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
-	Object_FutureTables    uint8 = 16
-	Object_FutureSequences uint8 = 17
-	Object_FutureRoutines  uint8 = 18
-	Object_FutureTypes     uint8 = 19
-	Object_FutureSchemas   uint8 = 20
+	Object_FutureTables    uint8 = 17
+	Object_FutureSequences uint8 = 18
+	Object_FutureRoutines  uint8 = 19
+	Object_FutureTypes     uint8 = 20
+	Object_FutureSchemas   uint8 = 21
 )
 
 // What a privilege is held on. `table` stands for tables, views, materialized views and
@@ -309,6 +310,13 @@ func (self Object) AllRoutines() string {
 	return self.value.(string)
 }
 
+func (self Object) AllTypes() string {
+	if self.tag != Object_AllTypes {
+		panic("tag mismatch")
+	}
+	return self.value.(string)
+}
+
 func (self Object) FutureTables() FutureObjects {
 	if self.tag != Object_FutureTables {
 		panic("tag mismatch")
@@ -391,6 +399,9 @@ func MakeObjectAllSequences(value string) Object {
 }
 func MakeObjectAllRoutines(value string) Object {
 	return Object{Object_AllRoutines, value}
+}
+func MakeObjectAllTypes(value string) Object {
+	return Object{Object_AllTypes, value}
 }
 func MakeObjectFutureTables(value FutureObjects) Object {
 	return Object{Object_FutureTables, value}
