@@ -18,7 +18,7 @@ use super::manifest::{Manifest, Object};
 use super::value::absent;
 use super::{Declaration, Source, SourceError};
 use crate::model::SecretState;
-use crate::secret::{Secret, SecretRef, Secrets};
+use crate::secret::{NewSecret, Secret, SecretRef, Secrets};
 use crate::spec::yaml::MAX_BYTES;
 
 /// How often [`Source::changed`] looks.
@@ -36,9 +36,9 @@ pub struct Directory {
 }
 
 #[derive(Debug)]
-struct Inner {
-    path: PathBuf,
-    namespace: String,
+pub(super) struct Inner {
+    pub(super) path: PathBuf,
+    pub(super) namespace: String,
     configmap: String,
     /// The files that the last document was read from, until the Secrets are asked for.
     kept: Mutex<Option<Reading>>,
@@ -53,7 +53,7 @@ struct Seen {
 }
 
 /// Every file by name; `None` where the directory itself cannot be read.
-type Fingerprint = Option<BTreeMap<String, Stamp>>;
+pub(super) type Fingerprint = Option<BTreeMap<String, Stamp>>;
 
 /// Files, and what the directory looked like when they were read.
 type Reading = (BTreeMap<String, Stamp>, Vec<File>);
@@ -61,7 +61,7 @@ type Reading = (BTreeMap<String, Stamp>, Vec<File>);
 /// What changes when a file is written or replaced. The change time tells a file that was put back
 /// with an old modification time (`cp -p`); the inode one that was moved into its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified: i128,
     changed: i128,
     size: u64,
@@ -81,10 +81,10 @@ impl Stamp {
 }
 
 /// A file as read.
-struct File {
-    name: String,
+pub(super) struct File {
+    pub(super) name: String,
     stamp: Stamp,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
 }
 
 /// Without what may be secret in it.
@@ -133,6 +133,13 @@ impl Source for Directory {
         Box::pin(self.blocking(move |inner| inner.secrets(&wanted)))
     }
 
+    fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let written = self.blocking(move |inner| Ok(inner.write(&secret))).await;
+            written.unwrap_or_else(|error| Err(error.to_string()))
+        })
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let mut at_first: Option<Fingerprint> = None;
@@ -158,7 +165,7 @@ impl Seen {
 }
 
 impl Inner {
-    fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         format!("directory {}", self.path.display())
     }
 
@@ -230,6 +237,7 @@ impl Inner {
                 Some([(file, object)]) => Secret {
                     changed_at: i64::try_from(file.stamp.modified.div_euclid(1_000_000_000)).ok(),
                     labels: object.labels(),
+                    held: object.held().map(Arc::new),
                     ..object.secret(&wanted.key, version(file, object))
                 },
                 None | Some([]) => absent(
@@ -254,7 +262,7 @@ impl Inner {
 
     /// Reads every file, again and again until nothing changed meanwhile; the fingerprint is that
     /// of what was read.
-    fn read(&self) -> (Result<Vec<File>, SourceError>, Fingerprint) {
+    pub(super) fn read(&self) -> (Result<Vec<File>, SourceError>, Fingerprint) {
         let mut vanished = None;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
@@ -333,6 +341,6 @@ fn io_error(path: &Path, cause: io::Error) -> SourceError {
 
 /// Changes whenever the file is written, and is derived from nothing in it. A `resourceVersion` in
 /// the manifest says nothing here: who edits an exported manifest leaves it as it is.
-fn version(file: &File, object: &Object<'_>) -> String {
+pub(super) fn version(file: &File, object: &Object<'_>) -> String {
     format!("{}#{}@{}.{}", file.name, object.index, file.stamp.modified, file.stamp.changed)
 }

@@ -12,6 +12,7 @@ mod databases;
 #[cfg(test)]
 mod databases_tests;
 pub mod diagnostics;
+mod generate;
 mod grants;
 #[cfg(test)]
 mod grants_tests;
