@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use self::contents::Address;
 use crate::model::SecretState;
-use crate::secret::{Held, Password, Secret};
+use crate::secret::{Held, NewSecret, Password, Secret};
 
 /// The label, and its value, that every Secret of ours carries.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rolewright");
@@ -196,6 +196,10 @@ fn made_at(held: &Held, now: i64) -> Option<i64> {
     (at <= now.saturating_add(CLOCKS_DIFFER)).then_some(at)
 }
 
+fn labels() -> BTreeMap<String, String> {
+    BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])
+}
+
 /// A time as people read it.
 pub fn moment(seconds: i64) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|moment| moment.format(&Rfc3339).ok());
@@ -211,7 +215,7 @@ impl Due {
             Reason::Repair => return found.clone(),
         };
         let labels = match found.labels.is_empty() {
-            true => BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())]),
+            true => labels(),
             false => found.labels.clone(),
         };
         Secret {
@@ -222,6 +226,17 @@ impl Due {
             password: Some(self.password.clone()),
             problem: None,
             held: None,
+        }
+    }
+
+    /// The Secret to be written under this name.
+    pub fn into_secret(self, name: &str) -> NewSecret {
+        NewSecret {
+            name: name.to_owned(),
+            labels: labels(),
+            annotations: self.annotations,
+            data: self.data,
+            over: self.over,
         }
     }
 

@@ -2,19 +2,23 @@
 //! and the plan is made as if they had been. They are written when the plan may run, right before it does: what a person
 //! or the guard holds back leaves no Secret behind, and a crash in between leaves one that the next cycle reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
+use futures_util::stream::{self, StreamExt as _};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::{CycleError, Planned, Reconciler, Verdict, observe};
 use crate::generated::contents::{ALPHABET, LENGTH};
-use crate::generated::{Decision, Due, For, MANAGED_BY, Reason, decide, moment};
+use crate::generated::{Decision, Due, For, Reason, decide, moment};
 use crate::model::{Finding, Mode, SecretState, Severity, Spec};
 use crate::plan::Change;
-use crate::secret::{NewSecret, Password, SecretRef, Secrets};
+use crate::secret::{Password, SecretRef, Secrets};
 use crate::spec::Parsed;
+
+/// How many Secrets are written at a time.
+const AT_ONCE: usize = 16;
 
 /// Why Secrets could not be written in this cycle.
 pub(super) type Unwritten = BTreeMap<SecretRef, String>;
@@ -67,7 +71,7 @@ fn in_words(role: &str, reference: &SecretRef, due: &Due) -> String {
 }
 
 /// Roles that get a password.
-fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> std::collections::BTreeSet<&'a str> {
+fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> BTreeSet<&'a str> {
     let set = changes.filter_map(|change| match change {
         Change::CreateRole(role) => Some(role.name.as_str()),
         Change::SetPassword(role) => Some(role.as_str()),
@@ -142,25 +146,21 @@ impl Reconciler {
         let client = self.pool.get().await?;
         self.check_claim(&client, &planned.observation.ledger).await?;
         drop(client);
-        let set: Vec<String> = with_new_passwords(planned.plan.steps.iter().map(|step| &step.change))
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
         let due = std::mem::take(&mut planned.observation.generated.due);
+        let set = with_new_passwords(planned.plan.steps.iter().map(|step| &step.change));
+        // A user that is left as it is has no step, and no Secret is written for it.
+        let is_wanted = |role: &String, due: &Due| {
+            planned.resolved.in_scope.contains(role) && (!due.sets_password() || set.contains(role.as_str()))
+        };
+        let wanted: Vec<_> = due.into_iter().filter(|(role, (_, due))| is_wanted(role, due)).collect();
+        let write = |(role, (reference, due)): (String, (SecretRef, Due))| async move {
+            let written = self.source.write(due.into_secret(&reference.name)).await;
+            (role, reference, written)
+        };
+        let answers: Vec<_> = stream::iter(wanted.into_iter().map(write)).buffer_unordered(AT_ONCE).collect().await;
         let mut all = true;
-        for (role, (reference, due)) in due {
-            // A user that is left as it is has no step, and no Secret is written for it.
-            if !planned.resolved.in_scope.contains(&role) || (due.sets_password() && !set.contains(&role)) {
-                continue;
-            }
-            let secret = NewSecret {
-                name: reference.name.clone(),
-                labels: [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into(),
-                annotations: due.annotations,
-                data: due.data,
-                over: due.over,
-            };
-            match self.source.write(secret).await {
+        for (role, reference, written) in answers {
+            match written {
                 Ok(version) => {
                     tracing::info!(role, "Secret {:?} is written", reference.name);
                     let desired = planned.resolved.desired.get_mut(&role);
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_password_is_long_strong_and_no_other_is_like_it() {
-        let made: std::collections::BTreeSet<String> = (0..200).map(|_| make().unwrap().reveal().to_owned()).collect();
+        let made: BTreeSet<String> = (0..200).map(|_| make().unwrap().reveal().to_owned()).collect();
         assert_eq!(made.len(), 200);
         assert!(made.iter().all(|text| text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte))));
-        let used: std::collections::BTreeSet<u8> = made.iter().flat_map(|text| text.bytes()).collect();
+        let used: BTreeSet<u8> = made.iter().flat_map(|text| text.bytes()).collect();
         assert_eq!(used.len(), ALPHABET.len(), "every letter occurs");
     }
 }

@@ -53,7 +53,7 @@ struct Seen {
 }
 
 /// Every file by name; `None` where the directory itself cannot be read.
-pub(super) type Fingerprint = Option<BTreeMap<String, Stamp>>;
+type Fingerprint = Option<BTreeMap<String, Stamp>>;
 
 /// Files, and what the directory looked like when they were read.
 type Reading = (BTreeMap<String, Stamp>, Vec<File>);
@@ -61,7 +61,7 @@ type Reading = (BTreeMap<String, Stamp>, Vec<File>);
 /// What changes when a file is written or replaced. The change time tells a file that was put back
 /// with an old modification time (`cp -p`); the inode one that was moved into its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+struct Stamp {
     modified: i128,
     changed: i128,
     size: u64,
@@ -81,10 +81,10 @@ impl Stamp {
 }
 
 /// A file as read.
-pub(super) struct File {
-    pub(super) name: String,
+struct File {
+    name: String,
     stamp: Stamp,
-    pub(super) manifest: Manifest,
+    manifest: Manifest,
 }
 
 /// Without what may be secret in it.
@@ -262,7 +262,7 @@ impl Inner {
 
     /// Reads every file, again and again until nothing changed meanwhile; the fingerprint is that
     /// of what was read.
-    pub(super) fn read(&self) -> (Result<Vec<File>, SourceError>, Fingerprint) {
+    fn read(&self) -> (Result<Vec<File>, SourceError>, Fingerprint) {
         let mut vanished = None;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
@@ -313,6 +313,14 @@ impl Inner {
         Ok(files)
     }
 
+    /// The version of the first object of a file, and what is in that file.
+    pub(super) fn one(&self, name: &str) -> Result<(String, Manifest), SourceError> {
+        let path = self.path.join(name);
+        let stamp = Stamp::new(&fs::metadata(&path).map_err(|cause| io_error(&path, cause))?);
+        let file = self.read_file(name, stamp)?;
+        Ok((version_of(name, 0, stamp), file.manifest))
+    }
+
     fn read_file(&self, name: &str, stamp: Stamp) -> Result<File, SourceError> {
         let path = self.path.join(name);
         let shown = path.display().to_string();
@@ -341,6 +349,10 @@ fn io_error(path: &Path, cause: io::Error) -> SourceError {
 
 /// Changes whenever the file is written, and is derived from nothing in it. A `resourceVersion` in
 /// the manifest says nothing here: who edits an exported manifest leaves it as it is.
-pub(super) fn version(file: &File, object: &Object<'_>) -> String {
-    format!("{}#{}@{}.{}", file.name, object.index, file.stamp.modified, file.stamp.changed)
+fn version(file: &File, object: &Object<'_>) -> String {
+    version_of(&file.name, object.index, file.stamp)
+}
+
+fn version_of(file: &str, index: usize, stamp: Stamp) -> String {
+    format!("{file}#{index}@{}.{}", stamp.modified, stamp.changed)
 }

@@ -10,8 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::directory::{File, Inner, version};
-use super::manifest::Object;
+use super::directory::Inner;
 use crate::report::yaml::scalar;
 use crate::secret::NewSecret;
 
@@ -24,36 +23,36 @@ impl Inner {
         // The name of a Secret is one of DNS: it leads nowhere else, and begins with no dot.
         let name = format!("{}{SUFFIX}", secret.name);
         let path = self.path.join(&name);
-        let files = self.read().0.map_err(|error| error.to_string())?;
         let mut others = Vec::new();
-        match (self.found(&files, &secret.name).as_slice(), &secret.over) {
-            ([], None) => {
-                if path.symlink_metadata().is_ok() {
+        match &secret.over {
+            None if path.symlink_metadata().is_ok() => {
+                return Err(format!(
+                    "{} would be written with Secret {:?} and is there already, with something else: move it away",
+                    path.display(),
+                    secret.name
+                ));
+            }
+            None => {}
+            Some(over) => {
+                let alone = || {
+                    format!(
+                        "Secret {:?} is to be written anew, and only a file {name:?} with nothing else in it is ever \
+                         replaced: move it there, or delete it",
+                        secret.name
+                    )
+                };
+                if !over.starts_with(&format!("{name}#")) {
+                    return Err(alone());
+                }
+                let (version, manifest) = self.one(&name).map_err(|error| error.to_string())?;
+                if version != *over {
                     return Err(format!(
-                        "{} would be written with Secret {:?} and is there already, with something else: move it away",
-                        path.display(),
+                        "Secret {:?} has changed since it was read; the next cycle looks again",
                         secret.name
                     ));
                 }
-            }
-            ([(file, object)], Some(over)) if version(file, object) == *over => {
-                if file.name != name || file.manifest.objects().len() > 1 {
-                    return Err(format!(
-                        "Secret {:?} at {} is to be written anew, and only a file {name:?} of its own is ever replaced: move \
-                         it there, or delete it",
-                        secret.name,
-                        object.place()
-                    ));
-                }
-                if let Some(held) = object.held() {
-                    others.extend(held.data.into_iter().filter(|(key, _)| !secret.data.contains_key(key)));
-                }
-            }
-            _ => {
-                return Err(format!(
-                    "Secret {:?} has changed since it was read; the next cycle looks again",
-                    secret.name
-                ));
+                let held = manifest.only().and_then(|object| object.held()).ok_or_else(alone)?;
+                others.extend(held.data.into_iter().filter(|(key, _)| !secret.data.contains_key(key)));
             }
         }
         let text = self.manifest(secret, others.iter().map(|(key, value)| (key, value)));
@@ -65,19 +64,7 @@ impl Inner {
                 self.origin()
             )
         })?;
-        let files = self.read().0.map_err(|error| error.to_string())?;
-        match self.found(&files, &secret.name).as_slice() {
-            [(file, object)] => Ok(version(file, object)),
-            _ => Err(format!("Secret {:?} was written, and is not there any more", secret.name)),
-        }
-    }
-
-    fn found<'a>(&self, files: &'a [File], name: &str) -> Vec<(&'a File, Object<'a>)> {
-        let objects =
-            files.iter().flat_map(|file| file.manifest.objects().into_iter().map(move |object| (file, object)));
-        let is_meant =
-            |object: &Object<'_>| object.kind == "Secret" && object.name == name && object.is_in(&self.namespace);
-        objects.filter(|(_, object)| is_meant(object)).collect()
+        self.one(&name).map(|(version, _)| version).map_err(|error| error.to_string())
     }
 
     fn manifest<'a>(

@@ -73,6 +73,12 @@ impl Manifest {
         objects
     }
 
+    /// The one object, if there is nothing else in the file.
+    pub(super) fn only(&self) -> Option<Object<'_>> {
+        let mut objects = self.objects();
+        objects.pop().filter(|_| objects.is_empty() && self.documents.len() == 1)
+    }
+
     fn collect<'a>(&'a self, node: &'a Node, objects: &mut Vec<Object<'a>>) {
         // Other API groups have kinds of the same name; they are not meant.
         if node.get("apiVersion").and_then(Node::text).is_some_and(|version| version != "v1") {
