@@ -114,3 +114,96 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::generated::MANAGED_BY;
+    use crate::secret::{Secret, SecretRef};
+    use crate::source::{Directory, Source as _};
+
+    struct Place(PathBuf);
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn place() -> Place {
+        let path = std::env::temp_dir().join(format!("rolewright-write-{:016x}", rand::random::<u64>()));
+        fs::create_dir_all(&path).unwrap();
+        Place(path)
+    }
+
+    fn new(password: &str, over: Option<&str>) -> NewSecret {
+        let bytes = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+        NewSecret {
+            name: "app".to_owned(),
+            labels: BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())]),
+            annotations: BTreeMap::from([("rolewright.dev/role".to_owned(), "a: \"b\" #\n{c}\u{7f} ü".to_owned())]),
+            data: BTreeMap::from([("password".to_owned(), bytes(password)), ("host".to_owned(), bytes("db"))]),
+            over: over.map(str::to_owned),
+        }
+    }
+
+    async fn read(directory: &Directory) -> Secret {
+        let wanted = SecretRef { name: "app".to_owned(), key: "password".to_owned() };
+        directory.secrets(&BTreeSet::from([wanted.clone()])).await.unwrap().remove(&wanted).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_again_with_whatever_was_put_into_it() {
+        let place = place();
+        let directory = Directory::new(&place.0, "postgres", "users");
+        let version = directory.write(new("first", None)).await.unwrap();
+        let found = read(&directory).await;
+        assert_eq!((found.version.as_str(), found.password.as_ref().unwrap().reveal()), (version.as_str(), "first"));
+        assert_eq!(found.held.as_ref().unwrap().annotations, new("", None).annotations);
+
+        let path = place.0.join("app.generated.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}  mine: \"c3RheXM=\"\n")).unwrap();
+        let refused = directory.write(new("second", Some(&version))).await.unwrap_err();
+        assert!(refused.contains("has changed since it was read"), "{refused}");
+        let again = read(&directory).await;
+        let version = directory.write(new("second", Some(&again.version))).await.unwrap();
+        let found = read(&directory).await;
+        assert_eq!((found.version.as_str(), found.password.as_ref().unwrap().reveal()), (version.as_str(), "second"));
+        assert_eq!(found.held.unwrap().data["mine"].as_slice(), b"stays");
+        assert_eq!(fs::read_dir(&place.0).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[tokio::test]
+    async fn nothing_but_a_file_of_its_own_is_replaced() {
+        let place = place();
+        let directory = Directory::new(&place.0, "postgres", "users");
+        directory.write(new("first", None)).await.unwrap();
+        let (path, moved) = (place.0.join("app.generated.yaml"), place.0.join("all.yaml"));
+        fs::rename(&path, &moved).unwrap();
+        let found = read(&directory).await;
+        let refused = directory.write(new("second", Some(&found.version))).await.unwrap_err();
+        assert!(refused.contains("\"app.generated.yaml\" with nothing else in it"), "{refused}");
+        let text = fs::read_to_string(&moved).unwrap();
+        fs::rename(&moved, &path).unwrap();
+        fs::write(&path, format!("{text}---\nkind: Other\n")).unwrap();
+        let found = read(&directory).await;
+        let refused = directory.write(new("second", Some(&found.version))).await.unwrap_err();
+        assert!(refused.contains("with nothing else in it"), "{refused}");
+        assert_eq!(read(&directory).await.password.unwrap().reveal(), "first");
+        let refused = directory.write(new("second", None)).await.unwrap_err();
+        assert!(refused.contains("is there already"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_written_it_says_what_to_do_and_not_what_it_was() {
+        // Not even root makes a file there.
+        let directory = Directory::new("/proc/self/task", "postgres", "users");
+        let refused = directory.write(new("never-to-be-told", None)).await.unwrap_err();
+        assert!(refused.contains("cannot be written") && refused.contains("take `generate` out"), "{refused}");
+        assert!(!refused.contains("never-to-be-told"));
+    }
+}

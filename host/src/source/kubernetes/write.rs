@@ -30,7 +30,7 @@ impl Kubernetes {
         let access =
             |verb| Access { verb, group: "", resource: "secrets", name: Some(&name), namespace: &self.namespace };
         let failed = |verb, error: &kube::Error| {
-            self.link.error(verb);
+            self.link.error("secret");
             words::explain(error, &access(verb))
         };
         let moved = || format!("Secret {name:?} has changed since it was read; the next cycle looks again");
