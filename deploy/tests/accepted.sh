@@ -60,6 +60,7 @@ if command -v "$helm" >/dev/null; then
     chart "everything on" --set secrets.names='{user-alice-secret}' --set database.sslmode=verify-full \
         --set database.ca.secret=cluster-ca,policies.configMap=chain,settings.reassignOwnedTo=owner \
         --set settings.protectedRoles='{a b,c}',settings.allowedPowers='{CREATEROLE}' \
+        --set 'secrets.generated={user-app-secret}' --set database.applicationHost=db.example.com,database.applicationPort=6432 \
         --set settings.targetLabels.environment=production,settings.targetLabels.tier=gold \
         --set serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true \
         --set 'users.create=true,users.list[0].username=alice,users.list[0].database=postgres' \

@@ -6,7 +6,7 @@
 //!                                        └──► apply ──► ledger ──► telemetry
 //! ```
 //!
-//! Data flows one way. The core (`model`, `parameter`, `secret`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
+//! Data flows one way. The core (`model`, `parameter`, `secret`, `generated`, `spec`, `resolve`, `catalog`, `plan`, `sql`,
 //! `guard`, `rights`, `import`, `access`) does no I/O and knows nothing of tokio, PostgreSQL's protocol or WebAssembly. Read
 //! `reconcile` first.
 
@@ -14,6 +14,7 @@ pub mod access;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod generated;
 pub mod guard;
 pub mod import;
 pub mod kubernetes;

@@ -11,6 +11,8 @@ use std::fmt;
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
+use crate::generated::Generate;
+
 mod object;
 
 pub use object::ObjectKind;
@@ -428,6 +430,8 @@ pub struct Spec {
     pub external: BTreeSet<String>,
     /// Roles that nobody declares, and only what is observed names: neither made nor dropped. The host's own.
     pub spared: BTreeSet<String>,
+    /// Users whose passwords the host makes. The host's own: no policy sees it.
+    pub generated: BTreeMap<String, Generate>,
 }
 
 impl Spec {
@@ -440,6 +444,7 @@ impl Spec {
         self.mode = before.mode;
         self.external.clone_from(&before.external);
         self.spared.clone_from(&before.spared);
+        self.generated.clone_from(&before.generated);
         let was_adopted = |name: &String| before.roles.get(name).is_some_and(|role| role.mode == Mode::Adopt);
         for (_, role) in self.roles.iter_mut().filter(|(name, role)| role.mode == Mode::Additive && was_adopted(name)) {
             role.mode = Mode::Adopt;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -60,6 +61,38 @@ pub struct Secret {
     pub password: Option<Password>,
     /// What is wrong with it, for people, where the state is not `Present`; never its value.
     pub problem: Option<String>,
+    /// All of it, if Rolewright is said to have written it.
+    pub held: Option<Arc<Held>>,
+}
+
+/// A whole Secret with the label of those that Rolewright writes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its annotations, as far as they are Rolewright's.
+    pub annotations: BTreeMap<String, String>,
+    /// Its values.
+    pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// Without its values.
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("annotations", &self.annotations).finish_non_exhaustive()
+    }
+}
+
+/// A Secret to be written.
+pub struct NewSecret {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its values.
+    pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// The version of the one that it replaces; `None`: there must be none.
+    pub over: Option<String>,
 }
 
 /// What was found behind each reference that was asked for.

@@ -16,6 +16,8 @@ const SETTINGS: &[&str] = &[
     "DB_PASS",
     "DB_SSLMODE",
     "DB_SSLROOTCERT",
+    "APP_DB_HOST",
+    "APP_DB_PORT",
     "SYNC_INTERVAL",
     "STATE_FILE",
     "DRY_RUN",
@@ -98,6 +100,8 @@ fn an_invalid_setting_is_refused_at_start_and_names_itself() {
     let (cluster, manifests) = world();
     for (name, values) in [
         ("DB_PORT", &["abc", "70000", "-1", "0"][..]),
+        ("APP_DB_PORT", &["abc", "0"]),
+        ("APP_DB_HOST", &["postgresql://db", "a b"]),
         ("DB_SSLMODE", &["sometimes"]),
         ("DB_SSLROOTCERT", &["/nonexistent/root.pem"]),
         ("SYNC_INTERVAL", &["soon", "-1", "0"]),

@@ -15,7 +15,7 @@ fn repository() -> PathBuf {
 }
 
 /// The objects that the chart gives with these settings.
-fn rendered(settings: &[&str]) -> Vec<Value> {
+pub(super) fn rendered(settings: &[&str]) -> Vec<Value> {
     let mut command = Command::new(helm());
     command.args(["template", "rolewright", "deploy/chart", "--namespace", "postgres", "--kube-version", "1.32.0"]);
     for setting in settings {
@@ -30,7 +30,7 @@ fn rendered(settings: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-fn object<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+pub(super) fn object<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("the chart renders no {kind}"))
 }
 
@@ -91,6 +91,8 @@ fn every_variable_of_the_deployment_is_a_setting_of_the_binary_with_a_value_that
         "policies.registrySecret=registry",
         "settings.protectedRoles={a b}",
         "secrets.mode=namespace",
+        "database.applicationHost=db.example.com",
+        "database.applicationPort=6432",
     ]);
     let container = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"], serde_json::json!(["run"]));

@@ -41,10 +41,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The Secrets of the Role, as JSON: those of `secrets.names`, and those that `users.list` names. */}}
 {{- define "rolewright.secretNames" -}}
-{{- $names := .Values.secrets.names }}
+{{- $names := concat .Values.secrets.names (include "rolewright.generatedNames" . | fromJsonArray) }}
 {{- if .Values.users.create }}
 {{- range .Values.users.list }}
 {{- if ne (toString (default "" .password)) "none" }}
+{{- $secret := default dict .secret }}
+{{- $names = append $names (default (printf "user-%s-secret" .username) $secret.name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $names | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{/* The Secrets that may be written, as JSON: those of `secrets.generated`, and of users in `users.list` with `generate`. */}}
+{{- define "rolewright.generatedNames" -}}
+{{- $names := .Values.secrets.generated }}
+{{- if .Values.users.create }}
+{{- range .Values.users.list }}
+{{- if .generate }}
 {{- $secret := default dict .secret }}
 {{- $names = append $names (default (printf "user-%s-secret" .username) $secret.name) }}
 {{- end }}

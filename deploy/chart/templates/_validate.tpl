@@ -14,6 +14,9 @@
 {{- if and (eq $v.secrets.mode "namespace") $v.secrets.names }}
 {{- fail "secrets.names is set and secrets.mode is namespace, which reads all Secrets of the namespace, also those that are not named. Set secrets.mode=names for the narrower right, or leave secrets.names empty" }}
 {{- end }}
+{{- if and (has "*" $v.secrets.generated) (or (eq $v.secrets.mode "names") (gt (len $v.secrets.generated) 1)) }}
+{{- fail "secrets.generated holds *, every Secret of the namespace: that goes with secrets.mode=namespace, and with no name beside it. Name the Secrets of the users with `generate`" }}
+{{- end }}
 {{- if and $v.users.create (not $v.users.list) }}
 {{- fail "users.create is true and users.list is empty: a users.yaml without users asks for the removal of everybody. List the users, or leave users.create=false and make the ConfigMap yourself" }}
 {{- end }}

@@ -72,6 +72,7 @@ pub(super) async fn controller(options: Options, manner: Manner) -> anyhow::Resu
     let (source, connection) = source(&config, manner.following, &metrics).await?;
     let settings = Settings {
         target,
+        applications: config.applications.clone(),
         namespace: config.namespace.clone(),
         reassign_owned_to: config.reassign_owned_to.clone(),
         max_deletions: config.max_deletions,

@@ -17,6 +17,7 @@ pub use registry::{PlainHttp, RegistryOptions};
 pub(crate) use values::duration;
 pub use values::{Labels, Listen, MaxDeletions, Names, Powers, SecretSelector};
 
+use crate::generated::contents::Address;
 use crate::postgres::{SslMode, Target};
 use crate::secret::Password;
 use crate::telemetry::logs;
@@ -80,6 +81,16 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// The server as applications reach it, where that is not as the controller does.
+    fn address(&self, host: Option<String>, port: Option<u16>) -> Address {
+        Address {
+            server: format!("{}:{}", self.db_host, self.db_port),
+            host: host.unwrap_or_else(|| self.db_host.clone()),
+            port: port.unwrap_or(self.db_port),
+            database: self.db_name.clone(),
+        }
+    }
+
     /// The server, with the database that is connected to first.
     pub fn target(self) -> Target {
         Target {
@@ -138,6 +149,17 @@ pub struct Options {
     #[arg(num_args = 0..=1, require_equals = true, value_parser = values::flag, action = clap::ArgAction::Set)]
     #[arg(help_heading = "Safety")]
     pub dry_run: bool,
+    /// Host in generated Secrets [default: DB_HOST]
+    #[arg(hide_short_help = true)]
+    #[arg(long, env = "APP_DB_HOST", value_name = "APP_DB_HOST")]
+    #[arg(value_parser = values::host, help_heading = "Connections")]
+    pub app_db_host: Option<String>,
+    /// Port in them [default: DB_PORT]
+    #[arg(hide_short_help = true)]
+    #[arg(long, env = "APP_DB_PORT", value_name = "APP_DB_PORT")]
+    #[arg(value_parser = values::port, help_heading = "Connections")]
+    pub app_db_port: Option<u16>,
+
     /// Removals without approval
     #[arg(long, env = "MAX_DELETIONS", value_name = "MAX_DELETIONS", default_value = "20%")]
     #[arg(help_heading = "Safety")]
@@ -299,6 +321,8 @@ pub struct Config {
     pub configmap_name: String,
     /// The server and how to reach it.
     target: Target,
+    /// The server as applications reach it.
+    pub applications: Address,
     /// What policies are told of the server.
     pub target_labels: BTreeMap<String, String>,
     /// Connections kept open; not above `pool_max`.
@@ -358,6 +382,7 @@ impl Options {
             namespace: self.place.namespace,
             configmap_name: self.place.configmap_name,
             reassign_owned_to: self.reassign_owned_to.unwrap_or_else(|| self.server.db_user.clone()),
+            applications: self.server.address(self.app_db_host, self.app_db_port),
             target: self.server.target(),
             target_labels: self.target_labels.unwrap_or_default().0,
             pool_min: min,

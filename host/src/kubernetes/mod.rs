@@ -40,7 +40,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Counts failed requests by operation: `list`, `watch`, `status`, `event`, `lease`.
+/// Counts failed requests by operation: `list`, `watch`, `status`, `event`, `lease`, `secret`.
 #[derive(Clone)]
 pub struct ErrorCount(Arc<dyn Fn(&'static str) + Send + Sync>);
 

@@ -73,7 +73,7 @@ impl Reconciler {
     }
 
     /// Says in words what would otherwise come as an error code half-way through.
-    fn may_act(&self, planned: &Planned) -> Result<(), CycleError> {
+    pub(super) fn may_act(&self, planned: &Planned) -> Result<(), CycleError> {
         let server = &planned.observation.catalog.server;
         if planned.observation.in_recovery {
             return Err(CycleError::Standby { target: server.target.clone() });

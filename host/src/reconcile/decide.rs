@@ -174,7 +174,8 @@ impl Reconciler {
         };
         left_out.tell(&spec, &mut resolved);
         let dropped = resolved.leaving.values().map(|leaving| leaving.until).min();
-        self.ends_at(terms.next.into_iter().chain(dropped).min());
+        self.ends_at(terms.next.into_iter().chain(dropped).chain(observation.generated.next).min());
+        findings.extend(observation.generated.findings(steps.iter().map(|step| &step.change), &spec));
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
         let mut declared = (0, 0);

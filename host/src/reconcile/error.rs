@@ -43,6 +43,9 @@ pub enum CycleError {
         /// What is wrong with it.
         why: PasswordError,
     },
+    /// No password can be made.
+    #[error("this system gives no random numbers to make passwords of; nothing was changed")]
+    NoRandomness,
     /// The server is a standby.
     #[error(
         "{target} is a standby, which takes no changes; point DB_HOST at the primary (a service that follows it, such \

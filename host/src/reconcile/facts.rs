@@ -98,7 +98,10 @@ fn kind(error: &CycleError) -> FailureKind {
             FailureKind::DatabaseUnavailable
         }
         CycleError::Chain(_) | CycleError::Policy(_) => FailureKind::PolicyFailed,
-        CycleError::Password { .. } | CycleError::Superseded { .. } | CycleError::Restless { .. } => FailureKind::Other,
+        CycleError::Password { .. }
+        | CycleError::NoRandomness
+        | CycleError::Superseded { .. }
+        | CycleError::Restless { .. } => FailureKind::Other,
     }
 }
 

@@ -54,6 +54,7 @@ fn planned(verdict: Verdict) -> Planned {
             parsed,
             spec: Spec::default(),
             secrets: BTreeMap::new(),
+            generated: super::super::Generated::default(),
             catalog: Catalog::default(),
             in_sync: BTreeMap::new(),
             ledger: Ledger::Database { exists: true },

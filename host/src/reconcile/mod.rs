@@ -14,6 +14,7 @@ mod decide;
 mod digest;
 mod error;
 mod facts;
+mod generated;
 #[cfg(test)]
 pub(crate) mod laws;
 #[cfg(test)]
@@ -43,11 +44,13 @@ pub use controller::{Controller, Cycle};
 pub use decide::{Planned, Verdict};
 pub use error::CycleError;
 pub use facts::About;
+pub use generated::Generated;
 pub use observe::{Observation, Seen};
 pub use policies::Policies;
 pub use report::Report;
 
 use crate::config::MaxDeletions;
+use crate::generated::contents::Address;
 use crate::policy::ModuleInfo;
 use crate::postgres::apply::{self, Verifiers};
 use crate::postgres::pool::Pool;
@@ -67,6 +70,8 @@ const MARGIN: Duration = Duration::from_millis(200);
 pub struct Settings {
     /// The server, and the database that holds the ledger.
     pub target: Target,
+    /// The same as applications reach it, for the Secrets of generated passwords.
+    pub applications: Address,
     /// Namespace of the Secrets.
     pub namespace: String,
     /// Who receives what removed roles owned.
@@ -104,11 +109,13 @@ pub struct Reconciler {
     settings: Settings,
     metrics: Arc<Metrics>,
     known: Mutex<observe::KnownPasswords>,
+    /// Of the cycle in hand.
+    unwritten: Mutex<generated::Unwritten>,
     strengths: Mutex<strength::Strengths>,
     told_of_ledger: AtomicBool,
     /// The last `sync-now` that was looked at.
     sync_now: Mutex<Option<String>>,
-    /// When the next membership ends, or the grace of a user, in Unix seconds.
+    /// When the next membership ends, or the grace of a user, or a password is to be rotated, in Unix seconds.
     next_end: Mutex<Option<i64>>,
     /// What was read last.
     declared: Mutex<facts::Declared>,
@@ -141,6 +148,7 @@ impl Reconciler {
             settings,
             metrics,
             known: Mutex::default(),
+            unwritten: Mutex::default(),
             strengths: Mutex::default(),
             told_of_ledger: AtomicBool::new(false),
             sync_now: Mutex::default(),
@@ -192,8 +200,13 @@ impl Reconciler {
     /// Whatever keeps the cycle from its end. Users that failed by themselves are in the report.
     pub async fn apply(&self, look: Look, approved: Option<&str>) -> Result<Report, CycleError> {
         self.claim().await?;
+        self.unwritten().clear();
         for _ in 0..REPLANS {
-            let planned = self.plan(look, approved).await?;
+            let mut planned = self.plan(look, approved).await?;
+            // Each time there is more that is known not to be written, and so not tried again.
+            while !self.hand_out(&mut planned).await? {
+                planned = self.plan(look, approved).await?;
+            }
             match self.act(planned).await? {
                 act::Outcome::Done(report) => return Ok(*report),
                 act::Outcome::Stale => tracing::info!("the catalog moved since it was read; planning again"),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::facts::Declared;
-use super::{CycleError, Look, Reconciler, databases, digest, strength};
+use super::{CycleError, Generated, Look, Reconciler, databases, digest, strength};
 use crate::catalog::{Catalog, Server};
 use crate::ledger::{self, Ledger};
 use crate::model::{Role, SecretState, Spec};
@@ -41,8 +41,10 @@ pub struct Observation {
     pub parsed: Parsed,
     /// The declared spec, with the state of each Secret filled in; taken when the policies begin.
     pub spec: Spec,
-    /// The Secrets that the spec names.
+    /// The Secrets that the spec names; those that are to be written, as they will be.
     pub secrets: Secrets,
+    /// Those that are to be written.
+    pub generated: Generated,
     /// What the server holds; whose each role is has been decided.
     pub catalog: Catalog,
     /// For each existing role with a Secret: whether the server holds that password.
@@ -78,18 +80,19 @@ impl Reconciler {
         let Declaration { document, directives, revision, .. } = declaration;
         let asked_for_all = self.asked_anew(&directives);
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
-        let secrets = self.source.secrets(&parsed.secrets()).await?;
+        let mut secrets = self.source.secrets(&parsed.secrets()).await?;
+        let generated = self.foresee(&parsed, &mut secrets)?;
         let ended = terms::ended(&parsed.spec, now());
         let inputs =
             digest::of_inputs(&document.text, &secrets, chain.digest(), &self.settings, (clock(&chain), ended));
         let (client, seen) = greeted?;
 
-        if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all) {
+        if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all && !generated.is_due()) {
             let converged = Ledger::converged_fingerprint(&client, &self.settings.state_file, &inputs).await?;
             let same = match converged.as_deref().and_then(databases::taken_apart) {
                 // A membership may have ended since, maybe one that only a policy knew of.
                 Some(seen) if seen.server == fingerprint && seen.next_end.is_none_or(|end| end > now()) => {
-                    self.ends_at(seen.next_end);
+                    self.ends_at(seen.next_end.into_iter().chain(generated.next).min());
                     self.are_unchanged(&client, &seen.databases).await?
                 }
                 _ => false,
@@ -100,6 +103,7 @@ impl Reconciler {
                     spec: std::mem::take(&mut parsed.spec),
                     parsed,
                     secrets,
+                    generated,
                     catalog,
                     in_sync: BTreeMap::new(),
                     ledger: Ledger::Database { exists: true },
@@ -155,6 +159,7 @@ impl Reconciler {
             parsed,
             spec,
             secrets,
+            generated,
             catalog,
             in_sync,
             ledger,

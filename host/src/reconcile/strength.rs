@@ -85,6 +85,7 @@ mod tests {
                 labels: BTreeMap::new(),
                 password: Some(Password::new(password.to_owned())),
                 problem: None,
+                held: None,
             };
             let credential = spec.roles.get_mut("alice").unwrap().credential.as_mut().unwrap();
             credential.state = SecretState::Present;

@@ -30,7 +30,7 @@ pub(super) fn skipped(
         if let Some(credential) = &role.credential
             && credential.state != SecretState::Present
         {
-            findings.push(no_password(role));
+            findings.push(no_password(role, spec.generated.contains_key(&role.name)));
         }
         let granted = role.grants.iter().filter_map(|grant| match &grant.on {
             Object::Database(name) => Some(name),
@@ -164,7 +164,7 @@ fn unknown_options(role: &Role, edge: &Membership, catalog: &Catalog) -> Option<
     )
 }
 
-fn no_password(role: &Role) -> Finding {
+fn no_password(role: &Role, generated: bool) -> Finding {
     let (secret, key, state) = match &role.credential {
         Some(credential) => (credential.secret.as_str(), credential.key.as_str(), credential.state),
         None => ("", "", SecretState::Missing),
@@ -177,8 +177,11 @@ fn no_password(role: &Role) -> Finding {
         SecretState::Unreadable => ("secret-unreadable", "it cannot be read as a password"),
     };
     let message = format!("{:?} is left as it is: no password in Secret {secret:?}, key {key:?}: {what}", role.name);
-    Finding::new(Severity::Error, code, &role.path, message).help(
+    Finding::new(Severity::Error, code, &role.path, message).help(if generated {
+        "docs/operations.md says under \"Generated passwords\" what it takes to write that Secret; without `generate`, \
+         the password is the one that you put into it"
+    } else {
         "create the Secret, name another with `secret: {name: …, key: …}`, or declare `password: none` for a \
-         login without one",
-    )
+         login without one"
+    })
 }

@@ -18,7 +18,7 @@ use super::manifest::{Manifest, Object};
 use super::value::absent;
 use super::{Declaration, Source, SourceError};
 use crate::model::SecretState;
-use crate::secret::{Secret, SecretRef, Secrets};
+use crate::secret::{NewSecret, Secret, SecretRef, Secrets};
 use crate::spec::yaml::MAX_BYTES;
 
 /// How often [`Source::changed`] looks.
@@ -36,9 +36,9 @@ pub struct Directory {
 }
 
 #[derive(Debug)]
-struct Inner {
-    path: PathBuf,
-    namespace: String,
+pub(super) struct Inner {
+    pub(super) path: PathBuf,
+    pub(super) namespace: String,
     configmap: String,
     /// The files that the last document was read from, until the Secrets are asked for.
     kept: Mutex<Option<Reading>>,
@@ -133,6 +133,13 @@ impl Source for Directory {
         Box::pin(self.blocking(move |inner| inner.secrets(&wanted)))
     }
 
+    fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let written = self.blocking(move |inner| Ok(inner.write(&secret))).await;
+            written.unwrap_or_else(|error| Err(error.to_string()))
+        })
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let mut at_first: Option<Fingerprint> = None;
@@ -158,7 +165,7 @@ impl Seen {
 }
 
 impl Inner {
-    fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         format!("directory {}", self.path.display())
     }
 
@@ -230,6 +237,7 @@ impl Inner {
                 Some([(file, object)]) => Secret {
                     changed_at: i64::try_from(file.stamp.modified.div_euclid(1_000_000_000)).ok(),
                     labels: object.labels(),
+                    held: object.held().map(Arc::new),
                     ..object.secret(&wanted.key, version(file, object))
                 },
                 None | Some([]) => absent(
@@ -305,6 +313,14 @@ impl Inner {
         Ok(files)
     }
 
+    /// The version of the first object of a file, and what is in that file.
+    pub(super) fn one(&self, name: &str) -> Result<(String, Manifest), SourceError> {
+        let path = self.path.join(name);
+        let stamp = Stamp::new(&fs::metadata(&path).map_err(|cause| io_error(&path, cause))?);
+        let file = self.read_file(name, stamp)?;
+        Ok((version_of(name, 0, stamp), file.manifest))
+    }
+
     fn read_file(&self, name: &str, stamp: Stamp) -> Result<File, SourceError> {
         let path = self.path.join(name);
         let shown = path.display().to_string();
@@ -334,5 +350,9 @@ fn io_error(path: &Path, cause: io::Error) -> SourceError {
 /// Changes whenever the file is written, and is derived from nothing in it. A `resourceVersion` in
 /// the manifest says nothing here: who edits an exported manifest leaves it as it is.
 fn version(file: &File, object: &Object<'_>) -> String {
-    format!("{}#{}@{}.{}", file.name, object.index, file.stamp.modified, file.stamp.changed)
+    version_of(&file.name, object.index, file.stamp)
+}
+
+fn version_of(file: &str, index: usize, stamp: Stamp) -> String {
+    format!("{file}#{index}@{}.{}", stamp.modified, stamp.changed)
 }

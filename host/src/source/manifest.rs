@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{Declaration, Directives, POLICIES_KEY, SourceError, USERS_KEY, value};
+use crate::generated::{ANNOTATIONS, MANAGED_BY};
 use crate::model::SecretState;
-use crate::secret::Secret;
+use crate::secret::{Held, Secret};
 use crate::spec::Document;
 use crate::spec::locations::Lines;
 use crate::spec::yaml::{self, Entry, Kind, Node};
@@ -70,6 +71,12 @@ impl Manifest {
             self.collect(document, &mut objects);
         }
         objects
+    }
+
+    /// The one object, if there is nothing else in the file.
+    pub(super) fn only(&self) -> Option<Object<'_>> {
+        let mut objects = self.objects();
+        objects.pop().filter(|_| objects.is_empty() && self.documents.len() == 1)
     }
 
     fn collect<'a>(&'a self, node: &'a Node, objects: &mut Vec<Object<'a>>) {
@@ -184,10 +191,34 @@ impl Object<'_> {
 
     /// The labels of the object; what is no text is no label.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
-        let labels = self.node.get("metadata").and_then(|metadata| metadata.get("labels"));
-        let Some(Kind::Mapping(entries)) = labels.map(|labels| &labels.kind) else { return BTreeMap::new() };
-        let label = |Entry { key, value }: &Entry| Some((key.text.clone(), value.text()?.to_owned()));
-        entries.iter().filter_map(label).collect()
+        self.metadata("labels").collect()
+    }
+
+    fn metadata(&self, key: &str) -> impl Iterator<Item = (String, String)> {
+        let texts = self.node.get("metadata").and_then(|metadata| metadata.get(key));
+        let entries = match texts.map(|texts| &texts.kind) {
+            Some(Kind::Mapping(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().filter_map(|Entry { key, value }| Some((key.text.clone(), value.text()?.to_owned())))
+    }
+
+    /// All that this Secret holds, if it is one that Rolewright has written.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.metadata("labels").any(|(key, value)| (key.as_str(), value.as_str()) == MANAGED_BY).then_some(())?;
+        let annotations = self.metadata("annotations").filter(|(key, _)| key.starts_with(ANNOTATIONS)).collect();
+        let mut data = BTreeMap::new();
+        for field in ["data", "stringData"] {
+            let Some(Kind::Mapping(entries)) = self.node.get(field).map(|field| &field.kind) else { continue };
+            for Entry { key, value } in entries {
+                // What cannot be read is not as it should be, and so as good as absent.
+                let Some(text) = value.text() else { continue };
+                let bytes = if field == "data" { decode(text).ok() } else { Some(Zeroizing::new(text.to_owned())) };
+                let bytes = bytes.map(|text| Zeroizing::new(text.as_bytes().to_vec()));
+                data.extend(bytes.map(|bytes| (key.text.clone(), bytes)));
+            }
+        }
+        Some(Held { annotations, data })
     }
 
     /// What a Secret holds under a key. As in Kubernetes, `stringData` wins over `data`. Every

@@ -5,6 +5,7 @@ pub mod directives;
 mod directory;
 #[cfg(test)]
 mod directory_tests;
+mod directory_write;
 mod kubernetes;
 mod manifest;
 mod value;
@@ -17,7 +18,7 @@ pub use directives::Directives;
 pub use directory::Directory;
 pub use kubernetes::{Kubernetes, SecretScope};
 
-use crate::secret::{SecretRef, Secrets};
+use crate::secret::{NewSecret, SecretRef, Secrets};
 use crate::spec::Document;
 
 /// The key of the ConfigMap.
@@ -67,6 +68,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// If the source as a whole cannot be read.
     fn secrets<'a>(&'a self, wanted: &'a BTreeSet<SecretRef>) -> BoxFuture<'a, Result<Secrets, SourceError>>;
+
+    /// Writes a whole Secret, and says which version it has then. What `secrets` finds from then on is the written one.
+    ///
+    /// # Errors
+    /// In words, if that may not be, or if what is there is not what it was to replace: then nothing is written.
+    fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>>;
 
     /// Waits until something differs from what the last `document` or `secrets` has read; before
     /// the first of them, until something differs from when this was called. A change of something

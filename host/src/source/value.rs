@@ -53,5 +53,5 @@ fn known(state: SecretState, version: String, found: Result<Password, String>) -
         Ok(password) => (Some(password), None),
         Err(problem) => (None, Some(problem)),
     };
-    Secret { state, version, changed_at: None, labels: BTreeMap::new(), password, problem }
+    Secret { state, version, changed_at: None, labels: BTreeMap::new(), password, problem, held: None }
 }

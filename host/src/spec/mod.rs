@@ -13,6 +13,7 @@ mod databases;
 mod databases_tests;
 pub mod diagnostics;
 mod everybody;
+mod generate;
 mod grants;
 #[cfg(test)]
 mod grants_tests;

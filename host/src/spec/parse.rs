@@ -242,6 +242,7 @@ impl Reader {
             }
             secrets.insert(&secret.reference, user);
         }
+        self.generated_secrets(users);
         self.renames(users, &names);
         self.circles(&names);
     }
@@ -361,6 +362,9 @@ fn spec(declared: &[User<'_>], reader: Reader) -> Spec {
         }
         if user.disabled {
             spec.disabled.insert(user.name.clone());
+        }
+        if let Some(generate) = &user.generate {
+            spec.generated.insert(user.name.clone(), generate.clone());
         }
     }
     // Whoever is only observed has nothing made for it.

@@ -391,13 +391,13 @@ fn all_problems_are_told_in_the_order_of_the_file() {
       |
     2 |   - usrename: …   #…
       |     ^^^^^^^^
-      = help: did you mean `username`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `username`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `generate`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:3:5: error[unknown-key]: this user has an unknown key "rolse"
       |
     3 |     rolse: …
       |     ^^^^^
-      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `generate`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
 
     users.yaml:5:16: error[unquoted-name]: role name must be text, but YAML reads a number here
       |
@@ -431,7 +431,7 @@ fn a_message_reads_like_a_compilers() {
       |
     5 |     role: …
       |     ^^^^
-      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
+      = help: did you mean `roles`? The known keys are `username`, `renamed_from`, `database`, `databases`, `roles`, `privileges`, `grants`, `settings`, `database_settings`, `mode`, `disabled`, `secret`, `password`, `generate`, `labels`, `valid_until`, `connection_limit`, `comment`, `superuser`, `createdb`, `createrole`, `inherit`, `replication` and `bypassrls`
     "#);
 }
 

@@ -6,11 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::FLAGS;
 use super::everybody;
+use super::generate::PERIOD;
 use super::grants::{TEMP, built_in_profiles};
 use super::modes::MODES;
 use super::names::MAX_NAME;
 use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
+use crate::generated::PASSWORD_KEY;
 use crate::model::{Object, ObjectKind, Privileges};
 
 /// The schema, in the words of draft 2020-12: <https://json-schema.org/draft/2020-12>.
@@ -72,7 +74,11 @@ fn entry(list: List) -> Value {
         "not": { "required": ["database", "databases"] },
     });
     if list == List::Users {
+        let key = json!({ "properties": { "key": { "const": PASSWORD_KEY } } });
+        let wanted = json!({ "anyOf": [{ "const": true }, { "type": "object" }] });
         entry["dependentSchemas"] = json!({ "secret": { "not": { "required": ["password"] } } });
+        entry["if"] = json!({ "required": ["generate"], "properties": { "generate": wanted } });
+        entry["then"] = json!({ "not": { "required": ["password"] }, "properties": { "secret": key } });
     }
     entry
 }
@@ -163,6 +169,9 @@ fn property(key: &str) -> Value {
             "Where its password is. Left out: Secret user-<username>-secret, key password.",
         ),
         "password" => described(json!({ "const": "none" }), "A login without a password. Passwords stand in Secrets."),
+        "generate" => {
+            described(generate(), "Its password is made, and written into its Secret, under the key password.")
+        }
         "labels" => described(
             json!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": 63 } }),
             "For policies; PostgreSQL does not see them.",
@@ -183,6 +192,16 @@ fn property(key: &str) -> Value {
         }
         _ => json!({}),
     }
+}
+
+fn generate() -> Value {
+    let period = described(
+        json!({ "type": "string", "pattern": PERIOD }),
+        "How old the password becomes, from 1h to 3650d: another one takes its place then. Left out: it stays.",
+    );
+    let properties = json!({ "rotate_every": period });
+    let mapping = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    json!({ "anyOf": [{ "type": "boolean" }, mapping] })
 }
 
 fn mode() -> Value {

@@ -11,13 +11,15 @@ use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_n
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
+use crate::generated::Generate;
 use crate::model::{Grant, Mode, Privileges, Setting};
 use crate::secret::SecretRef;
 
 /// What a user and a group role have in common, but for [`FLAGS`].
 const ACCESS_KEYS: [&str; 9] =
     ["renamed_from", "database", "databases", "roles", "privileges", "grants", "settings", "database_settings", "mode"];
-const USER_KEYS: [&str; 7] = ["disabled", "secret", "password", "labels", "valid_until", "connection_limit", "comment"];
+const USER_KEYS: [&str; 8] =
+    ["disabled", "secret", "password", "generate", "labels", "valid_until", "connection_limit", "comment"];
 /// A role that cannot log in has no password, and so nothing that ends with one.
 const ROLE_KEYS: [&str; 2] = ["labels", "comment"];
 const MEMBERSHIP_KEYS: [&str; 5] = ["role", "admin", "inherit", "set", "until"];
@@ -94,6 +96,8 @@ pub(super) struct User<'a> {
     pub(super) grants: Vec<Grant>,
     /// `None`: `password: none`.
     pub(super) secret: Option<SecretAt>,
+    /// Whether, and how, its password is made.
+    pub(super) generate: Option<Generate>,
     pub(super) attributes: Attributes,
     /// `None`: nothing is said of them.
     pub(super) settings: Option<Vec<Setting>>,
@@ -166,7 +170,11 @@ impl Reader {
         let mode = node.get("mode").and_then(|node| self.mode_word(node, &format!("{path}/mode"), &who));
         // What a role has no key for is refused, and hidden like all that may be a password.
         let secret = if list == List::Users { self.credential(node, &path, &who, name.as_ref()) } else { None };
+        let mut generate = if list == List::Users { self.generate(node, &path, &who, secret.as_ref()) } else { None };
         let (name, name_at) = name?;
+        if let Some(generate) = &mut generate {
+            generate.database = databases.first().map(|database| database.name.clone());
+        }
         Some(User {
             list,
             index,
@@ -180,6 +188,7 @@ impl Reader {
             written_privileges: node.get("privileges"),
             grants,
             secret,
+            generate,
             attributes,
             settings,
             mode: mode.unwrap_or(self.mode),

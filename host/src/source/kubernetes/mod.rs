@@ -10,6 +10,7 @@
 mod follow;
 mod objects;
 mod secrets;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +29,7 @@ use self::secrets::Followed;
 use super::{Declaration, Source, SourceError};
 use crate::kubernetes::Connection;
 use crate::kubernetes::words::{self, Access};
-use crate::secret::{SecretRef, Secrets};
+use crate::secret::{NewSecret, SecretRef, Secrets};
 
 /// How long a first answer of the API server is waited for, before the cycle fails and is tried
 /// again.
@@ -261,6 +262,10 @@ impl Source for Kubernetes {
 
     fn secrets<'a>(&'a self, wanted: &'a BTreeSet<SecretRef>) -> BoxFuture<'a, Result<Secrets, SourceError>> {
         Box::pin(self.read_secrets(wanted))
+    }
+
+    fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(self.write_secret(secret))
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {

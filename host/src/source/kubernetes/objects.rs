@@ -1,13 +1,15 @@
 //! What an API server's objects hold: from a ConfigMap to a declaration, from a Secret to passwords.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
 use zeroize::Zeroizing;
 
 use super::follow;
+use crate::generated::{ANNOTATIONS, MANAGED_BY};
 use crate::model::SecretState;
-use crate::secret::Secret;
+use crate::secret::{Held, Secret};
 use crate::source::{Declaration, Directives, POLICIES_KEY, Revision, SourceError, USERS_KEY, value};
 use crate::spec::Document;
 
@@ -15,6 +17,8 @@ use crate::spec::Document;
 pub(super) struct Kept {
     version: String,
     labels: BTreeMap<String, String>,
+    /// Ours only.
+    annotations: BTreeMap<String, String>,
     /// When each key was last written, in Unix seconds.
     changed_at: BTreeMap<String, i64>,
     data: BTreeMap<String, Zeroizing<Vec<u8>>>,
@@ -67,8 +71,10 @@ impl Kept {
         let version = follow::version(&secret);
         let changed_at = changed_at(&secret);
         let labels = secret.metadata.labels.unwrap_or_default();
+        let annotations = secret.metadata.annotations.unwrap_or_default();
+        let annotations = annotations.into_iter().filter(|(key, _)| key.starts_with(ANNOTATIONS)).collect();
         let data = secret.data.into_iter().flatten().map(|(key, bytes)| (key, Zeroizing::new(bytes.0)));
-        Kept { version, labels, changed_at, data: data.collect() }
+        Kept { version, labels, annotations, changed_at, data: data.collect() }
     }
 
     /// What it holds under a key.
@@ -84,7 +90,18 @@ impl Kept {
                 ..value::absent(SecretState::Missing, format!("{shown} has no key {key:?}"))
             },
         };
-        Secret { changed_at: self.changed_at.get(key).copied(), labels: self.labels.clone(), ..found }
+        let is_ours = self.labels.get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1);
+        let held = || Arc::new(Held { annotations: self.annotations.clone(), data: self.data.clone() });
+        Secret {
+            changed_at: self.changed_at.get(key).copied(),
+            labels: self.labels.clone(),
+            held: is_ours.then(held),
+            ..found
+        }
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 }
 

@@ -42,6 +42,11 @@ pub(super) struct Followed {
 }
 
 impl Followed {
+    /// What follows the Secret of this name, if anything does.
+    pub(super) fn following(&self, name: &str) -> Option<FollowedSecret> {
+        self.by_name.get(name).or(self.all.as_ref()).map(Arc::clone)
+    }
+
     /// Whether they are asked for this time too. Now and then watching is tried again: the right may have
     /// been given since.
     fn asks(&mut self) -> bool {
@@ -84,7 +89,7 @@ impl Kubernetes {
         value::absent(SecretState::Missing, problem)
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, Followed> {
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, Followed> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
