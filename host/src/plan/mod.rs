@@ -12,10 +12,12 @@ pub mod cause;
 pub mod change;
 pub mod order;
 pub mod replay;
+pub mod row_security;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step, Touch};
+pub use row_security::Securing;
 use serde::Serialize;
 
 use crate::catalog::Catalog;

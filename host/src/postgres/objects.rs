@@ -8,7 +8,7 @@ use tokio::try_join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
-use super::apply;
+use super::{apply, row_security};
 use super::snapshot::rows;
 use crate::catalog::{Catalog, Objects, Question, Schema};
 use crate::model::{Object, ObjectKind, PUBLIC, Privileges};
@@ -41,7 +41,7 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
     let roles: [(&(dyn ToSql + Sync), Type); 1] = [(&roles, Type::TEXT_ARRAY)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
     // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
-    let (found, relations, routines, others, privileges, defaults, everybody, fingerprint) = try_join!(
+    let (found, relations, routines, others, privileges, defaults, everybody, secured, fingerprint) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
         rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
@@ -50,9 +50,10 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
         rows(client, include_str!("queries/objects/default_privileges.sql"), &roles, |row| names
             .default_privilege(row)),
         rows(client, include_str!("queries/objects/everybody.sql"), &[], |row| names.everybody(row)),
+        row_security::read_with(client, &names, &question.secured),
         fingerprint(client),
     )?;
-    let mut objects = Objects { fingerprint, ..Objects::default() };
+    let mut objects = Objects { fingerprint, secured, ..Objects::default() };
     objects.schemas.extend(found);
     for (kind, schema, object, owner) in relations {
         objects.members.entry((kind, schema)).or_default().insert(object, owner);

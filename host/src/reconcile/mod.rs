@@ -30,6 +30,7 @@ mod records;
 mod removals;
 mod report;
 mod rights;
+mod row_security;
 mod strength;
 mod term;
 

@@ -26,6 +26,7 @@ mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
 pub mod schema;
+mod row_security;
 mod settings;
 mod targets;
 mod user;
