@@ -483,5 +483,7 @@ mod databases_tests;
 #[cfg(test)]
 mod objects_tests;
 #[cfg(test)]
+mod row_security_tests;
+#[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

@@ -28,8 +28,8 @@ pub use leavers::{Grace, Leaving};
 
 use crate::catalog::Catalog;
 use crate::model::{
-    Attributes, Database, Expiry, Finding, Grant, Limit, Mode, Object, PUBLIC, Role, Setting, Severity, Spec, Standing, TableName,
-    TableSecurity,
+    Attributes, Database, Expiry, Finding, Grant, Limit, Mode, Object, PUBLIC, Role, Setting, Severity, Spec, Standing,
+    TableName, TableSecurity,
 };
 
 /// So many grantees of one database are worth a word.

@@ -51,6 +51,7 @@ mod policy_kit;
 mod protected_roles;
 mod registry;
 mod rehearse;
+mod row_security;
 mod secrets;
 mod settings;
 mod shipped_policies;

@@ -54,12 +54,7 @@ pub(super) fn check(
 }
 
 /// Tables that the plan does not leave as they are declared.
-pub(super) fn differences(
-    steps: &[Step],
-    resolved: &Resolved,
-    catalog: &Catalog,
-    violations: &mut Vec<Violation>,
-) {
+pub(super) fn differences(steps: &[Step], resolved: &Resolved, catalog: &Catalog, violations: &mut Vec<Violation>) {
     let after = match row_security::after(|table| found(catalog, table), steps) {
         Ok(after) => after,
         Err(message) => return violations.push(Violation { rule: "impossible-step", message }),

@@ -33,6 +33,10 @@ pub struct Removal {
     pub dependencies: BTreeMap<String, u64>,
     /// How many of them it owns, by database and kind, such as `relation`: these go to the receiver.
     pub owned: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// How many row-level-security policies are for it, by database: they are for the others only after that, and one that
+    /// is for nobody else goes with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, u64>,
     /// Databases with something that depends on it and that cannot be entered, and why: it cannot be dropped.
     pub closed: BTreeMap<String, String>,
     /// Sessions that it has open now and that will be ended.

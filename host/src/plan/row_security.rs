@@ -143,7 +143,10 @@ pub fn steps<'a>(
     let mut steps = Vec::new();
     for (table, found, wanted) in tables {
         for (how, path) in differences(found, wanted) {
-            let reason = how.reason().to_owned();
+            // The contract has no word for what is done: reviewers read it here.
+            let policy = how.policy().map(|policy| format!(" {policy:?}")).unwrap_or_default();
+            let (action, why) = (how.action(), how.reason());
+            let reason = format!("{action}{policy} on {:?}.{:?}: {why}", table.schema, table.name);
             let change = Change::SecureTable { table: table.clone(), how };
             steps.push(Step { risk: change.risk(), change, reason, path, cause, by: by.to_owned() });
         }

@@ -95,7 +95,9 @@ impl ServerError {
             message: "nothing was granted to it in this database".to_owned(),
             detail: None,
             hint: None,
-            explanation: format!("the row-level security of {table} is not as declared yet: {role:?} might see other rows than it should"),
+            explanation: format!(
+                "the row-level security of {table} is not as declared yet: {role:?} might see other rows than it should"
+            ),
             help: "see what is said of that table; the next cycle tries again".to_owned(),
             transient: false,
         }

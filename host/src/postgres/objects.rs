@@ -8,8 +8,8 @@ use tokio::try_join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
-use super::{apply, row_security};
 use super::snapshot::rows;
+use super::{apply, row_security};
 use crate::catalog::{Catalog, Objects, Question, Schema};
 use crate::model::{Object, ObjectKind, PUBLIC, Privileges};
 

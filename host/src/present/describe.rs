@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{View, counted};
 use crate::model::{
-    Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, RowPolicy, SecretState, TableName,
+    Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, RowPolicy, SecretState,
+    TableName,
 };
 use crate::plan::{Cause, Change, Risk, RolePatch, Securing, Step};
 use crate::printable::{line, name};
@@ -341,7 +342,8 @@ pub(crate) fn secure_table(table: &TableName, how: &Securing) -> (Mark, String) 
     let on = format!("{}.{}", name(&table.schema), name(&table.name));
     let policy = |policy: &RowPolicy| {
         let kind = if policy.permissive { "" } else { "restrictive " };
-        let roles: Vec<_> = policy.roles.iter().map(|role| if role == PUBLIC { "PUBLIC".into() } else { name(role) }).collect();
+        let roles: Vec<_> =
+            policy.roles.iter().map(|role| if role == PUBLIC { "PUBLIC".into() } else { name(role) }).collect();
         let expression = |word: &str, text: &Option<String>| {
             text.as_deref().map(|text| format!(" {word} ({})", line(text))).unwrap_or_default()
         };
@@ -396,6 +398,13 @@ fn removal(view: &View<'_>, role: &str, reassign_to: Option<&str>) -> Vec<String
             [most @ .., last] => format!("{} and {last} go to {receiver}, ", most.join(", ")),
         };
         lines.push(format!("{objects} {place}: {handed_over}its privileges go"));
+    }
+    for (database, count) in &known.policies {
+        let (count, place) = (*count as usize, name(database));
+        let counted = if count == 1 { "1 policy".to_owned() } else { format!("{count} policies") };
+        lines.push(format!(
+            "{counted} in database {place} for rows: for others only then; one for nobody else is dropped"
+        ));
     }
     lines
 }

@@ -24,6 +24,8 @@ pub(crate) mod laws_inside;
 mod laws_life;
 #[cfg(test)]
 mod laws_modes;
+#[cfg(test)]
+mod laws_row_security;
 mod observe;
 mod policies;
 mod records;

@@ -81,17 +81,16 @@ fn obstacle(table: &TableName, wanted: &TableSecurity, catalog: &Catalog) -> Opt
         );
     };
     if let Some(instead) = found.instead {
-        return Some(
-            tell(Severity::Error, "not-a-table", format!("it is {instead}, which can have none"))
-                .help("declare it for the tables behind it; a view reads these as its owner unless it is `security_invoker`"),
-        );
+        return Some(tell(Severity::Error, "not-a-table", format!("it is {instead}, which can have none")).help(
+            "declare it for the tables behind it; a view reads these as its owner unless it is `security_invoker`",
+        ));
     }
     if !catalog.acts_as(&found.owner) {
         let (me, owner) = (&catalog.server.current_user, &found.owner);
         return Some(
             tell(
                 Severity::Error,
-                "right-missing",
+                "missing-right",
                 format!("it belongs to {owner:?}, and {me:?} does not have the privileges of that role"),
             )
             .help(format!(

@@ -25,8 +25,10 @@ mod parse;
 mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
-pub mod schema;
 mod row_security;
+#[cfg(test)]
+mod row_security_tests;
+pub mod schema;
 mod settings;
 mod targets;
 mod user;

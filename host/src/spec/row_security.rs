@@ -65,7 +65,12 @@ impl Reader {
     fn policies(&mut self, node: &Node, path: &str, databases: &mut Databases) -> BTreeMap<String, RowPolicy> {
         let mut policies: BTreeMap<String, RowPolicy> = BTreeMap::new();
         let Kind::Sequence(items) = &node.kind else {
-            self.wrong_type(node, path, "`policies`", "a list such as `[{name: own_rows, using: \"owner = current_user\"}]`");
+            self.wrong_type(
+                node,
+                path,
+                "`policies`",
+                "a list such as `[{name: own_rows, using: \"owner = current_user\"}]`",
+            );
             return policies;
         };
         let mut places: BTreeMap<String, Range<usize>> = BTreeMap::new();
@@ -103,7 +108,8 @@ impl Reader {
                 self.report(problem.help("for all rows, write `true`"));
             }
             if let Some(first) = places.get(&name) {
-                let problem = Problem::new(at, "duplicate-policy", format!("{path}/name"), format!("{who} is declared twice"));
+                let problem =
+                    Problem::new(at, "duplicate-policy", format!("{path}/name"), format!("{who} is declared twice"));
                 self.report(problem.help("keep one of them").first(first.start));
                 continue;
             }
@@ -174,7 +180,9 @@ impl Reader {
         if let Some(why) = expression::problem(text) {
             let message = format!("`{key}` of {who} {why}");
             let problem = Problem::new(value.range(), "unsafe-expression", path, message);
-            self.report(problem.help("write one SQL expression, as it would stand between the parentheses of CREATE POLICY"));
+            self.report(
+                problem.help("write one SQL expression, as it would stand between the parentheses of CREATE POLICY"),
+            );
             return None;
         }
         Some(text.to_owned())
