@@ -132,10 +132,8 @@ fn what_users_yaml_says_anew_is_changed_and_what_it_leaves_out_stays() {
     let rolewright = operator(&cluster, &manifests);
     rolewright.apply().succeeds();
     let say = |entry: &str, policies: &str| {
-        let databases = format!(
-            "databases: [{{name: shop, row_security: [{{schema: app, table: orders{entry}}}]}}]\n",
-            entry = format_args!("{entry}{policies}")
-        );
+        let entry = format!("{{schema: app, table: orders{entry}{policies}}}");
+        let databases = format!("databases: [{{name: shop, row_security: [{entry}]}}]\n");
         manifests.users(&format!("{USERS}{databases}"));
         rolewright.apply().succeeds();
         rolewright.plan_json().is_empty();
@@ -149,7 +147,7 @@ fn what_users_yaml_says_anew_is_changed_and_what_it_leaves_out_stays() {
     // ALTER POLICY can take neither expression away.
     assert_eq!(
         say(", forced: true", ", policies: [{name: own_rows, to: [tenants, red], check: 'id > 0'}]"),
-        "orders t t own_rows PERMISSIVE {tenants,red} ALL (id > 0)"
+        "orders t t own_rows PERMISSIVE {red,tenants} ALL (id > 0)"
     );
     assert_eq!(
         say("", ", policies: [{name: own_rows, command: select, permissive: false, using: true}]"),
@@ -241,6 +239,21 @@ fn who_is_to_get_at_a_table_waits_until_its_rows_are_secured() {
     manifests.users(&format!("{USERS}{ORDERS}"));
     rolewright.apply().succeeds();
     assert_eq!(seen(&cluster, "blue", "orders"), "1 2");
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn a_script_for_psql_does_the_same() {
+    let (cluster, manifests) = (shop(), with(ORDERS));
+    let rolewright = operator(&cluster, &manifests);
+    let script = rolewright.command(&["plan", "--format", "sql"]);
+    let script = script.succeeds().stdout.clone();
+    let ran = cluster.psql("postgres", &script);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(seen(&cluster, "blue", "orders"), "1 2");
+    let by_hand = state(&cluster);
+    rolewright.apply().succeeds();
+    assert_eq!(state(&cluster), by_hand);
     rolewright.plan_json().is_empty();
 }
 

@@ -233,7 +233,7 @@ pub async fn one_by_one(
 }
 
 /// Whether a grant lets somebody at a table.
-fn gives_access(change: &Change, table: &TableName) -> bool {
+pub fn gives_access(change: &Change, table: &TableName) -> bool {
     let Change::GrantPrivilege { grant, .. } = change else { return false };
     grant.database.as_ref() == Some(&table.database)
         && match &grant.on {

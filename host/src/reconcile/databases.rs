@@ -182,6 +182,7 @@ impl Reconciler {
             };
             // Who is granted something is locked until the transaction ends.
             for part in part.fitting(&planned.observation.catalog, self.room_for_locks(own, planned).await?) {
+                let part = row_security::without_those_who_wait(part, planned, &mut progress.failed);
                 self.check_claim(own, ledger).await?;
                 let read = || planned.observation.catalog.objects.get(*database).map(|it| it.fingerprint.clone());
                 let expected = progress.fingerprints.get(*database).cloned().or_else(read).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What a cycle has to remember of the policies that it set: how the server prints their expressions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
@@ -8,7 +8,8 @@ use super::Planned;
 use crate::catalog::Catalog;
 use crate::guard::parts::Part;
 use crate::plan::Change;
-use crate::postgres::apply::Failed;
+use crate::postgres::apply::{Failed, gives_access};
+use crate::postgres::explain::ServerError;
 use crate::postgres::row_security;
 use crate::resolve::row_security::{Expressions, Printed};
 
@@ -35,6 +36,34 @@ pub(super) async fn printed(
         Some(((table.clone(), policy.name.clone()), printed))
     });
     Ok(printed.collect())
+}
+
+/// The part without those who would be let at a table that could not be secured in a part before.
+pub(super) fn without_those_who_wait(
+    part: Part<'static>,
+    planned: &Planned,
+    failed: &mut Vec<Failed>,
+) -> Part<'static> {
+    let unsecured = planned.plan.steps.iter().filter_map(|step| match &step.change {
+        Change::SecureTable { table, .. } if failed.iter().any(|it| it.role == step.change.subject()) => Some(table),
+        _ => None,
+    });
+    let unsecured: Vec<_> = unsecured.collect();
+    let mut waiting: BTreeMap<String, Failed> = BTreeMap::new();
+    for step in part.steps() {
+        let Some(table) = unsecured.iter().find(|table| gives_access(&step.change, table)) else { continue };
+        let role = step.change.subject().into_owned();
+        let steps = part.steps().iter().enumerate().filter(|(_, step)| step.change.subject() == role);
+        let steps = steps.filter_map(|(index, _)| part.position(index)).collect();
+        let error = ServerError::without_row_security(&role, table);
+        waiting.entry(role.clone()).or_insert(Failed { role, steps, error });
+    }
+    if waiting.is_empty() {
+        return part;
+    }
+    let rest = part.without(&waiting.keys().map(String::as_str).collect());
+    failed.extend(waiting.into_values());
+    rest
 }
 
 /// All that is to be known from now on: what was known before but for policies that are not declared any more, and what
