@@ -258,6 +258,25 @@ fn a_script_for_psql_does_the_same() {
 }
 
 #[test]
+fn a_reviewer_sees_what_is_done_and_can_keep_it_back() {
+    let (cluster, manifests) = (shop(), with(""));
+    let chain = "policies:
+  - {name: standard, module: 'builtin:standard'}
+  - name: change-window
+    module: builtin:change-window
+    settings: {from-risk: disruptive, freezes: [{from: '2000-01-01', to: '9999-12-31', reason: always}]}
+";
+    let rolewright = operator(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let frozen = operator(&cluster, &manifests).policies(chain);
+    manifests.users(&format!("{USERS}{ORDERS}"));
+    frozen.apply().exits_with(3).mentions("change-window").mentions("always");
+    assert_eq!(state(&cluster)[0], "orders f f -");
+    rolewright.apply().succeeds();
+    assert_eq!(seen(&cluster, "blue", "orders"), "1 2");
+}
+
+#[test]
 fn hostile_names_are_names() {
     let cluster = shop();
     let (schema, table) = ("a.b\"; --", "or'd\"ers) --");

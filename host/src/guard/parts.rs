@@ -12,6 +12,9 @@
 //! 3. roles without members, each as a whole,
 //! 4. what is given to roles that have members.
 //!
+//! Inside of a database, the row-level security of tables comes before all of these: whoever is granted something on one
+//! sees no row that is not meant for him.
+//!
 //! For until 2. begins, every role can reach a subset of what it could before the plan; and from then
 //! on those without members have either their old memberships or their new ones, both in roles that
 //! hold no more than what is in the old state and in the new one.
@@ -266,7 +269,7 @@ fn units<'a>(steps: impl Iterator<Item = (usize, &'a Step)>, catalog: &'a Catalo
     let mut units: Vec<(u8, Unit)> = Vec::new();
     for (index, step) in steps {
         let role = match &step.change {
-            // Tables of the same name go together; no role is called like that in the stage of the others.
+            // Tables of the same name go together. Nothing else is in their stage.
             Change::SecureTable { table, .. } => table.name.as_str(),
             change => change.role().unwrap_or(""),
         };
