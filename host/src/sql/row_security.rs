@@ -80,7 +80,7 @@ mod tests {
         let made = format!(
             r#"CREATE POLICY "own""; --" ON {on} AS RESTRICTIVE FOR UPDATE TO "Public", "r""1" USING (a = b) WITH CHECK (true)"#
         );
-        assert_eq!(sql(Securing::CreatePolicy(policy.clone())), [made.clone()]);
+        assert_eq!(sql(Securing::CreatePolicy(policy.clone())), [made.as_str()]);
         let dropped = format!(r#"DROP POLICY "own""; --" ON {on}"#);
         assert_eq!(sql(Securing::ReplacePolicy(policy.clone())), [dropped, made]);
         let everybody = RowPolicy { roles: [PUBLIC.to_owned()].into(), check: None, ..policy };
