@@ -15,14 +15,15 @@ pub mod parts;
 mod powers;
 pub mod privileges;
 mod renames;
+pub mod row_security;
 pub mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Expiry, Grant, LEDGER_SCHEMA, Limit, PUBLIC, Privileges, Role};
+use crate::model::{Attributes, Expiry, Grant, LEDGER_SCHEMA, Limit, PUBLIC, Privileges, Role, TableSecurity};
 use crate::plan::replay::{self, Roles};
 use crate::plan::{Change, Plan, Step};
 use crate::resolve::Resolved;
@@ -145,7 +146,11 @@ pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
     let wanted: usize = resolved.desired.values().map(parts).sum();
     let found: usize = catalog.roles.values().map(parts).sum();
     let schemas: usize = resolved.databases.values().map(|database| 2 + database.schemas.len()).sum();
-    1_000 + 2 * (wanted + found + schemas)
+    let policies = |table: &TableSecurity| table.policies.as_ref().map_or(0, BTreeMap::len);
+    let declared: usize = resolved.row_security.values().map(|table| 3 + policies(table)).sum();
+    let tables = catalog.objects.values().flat_map(|objects| objects.secured.values());
+    let secured = declared + tables.map(|table| table.policies.len()).sum::<usize>();
+    1_000 + 2 * (wanted + found + schemas + secured)
 }
 
 /// Judges a plan made by the module `by`.
@@ -181,6 +186,7 @@ pub fn judge(plan: Arc<Plan>, by: &str, resolved: &Resolved, catalog: &Catalog, 
             }
             untouched(catalog, &outcome.roles, resolved, &mut violations);
             databases::differences(&plan.steps, &resolved.databases, catalog, &mut violations);
+            row_security::differences(&plan.steps, resolved, catalog, &mut violations);
         }
     }
     if !violations.is_empty() {
@@ -223,6 +229,10 @@ fn scope(
     };
     if matches!(step.change, Change::CreateDatabase(_) | Change::AlterDatabase(_)) {
         databases::check(&step.change, &resolved.databases, catalog, violate);
+        return;
+    }
+    if let Change::SecureTable { table, how } = &step.change {
+        row_security::check(table, how, resolved, &bounds.allowed_powers, violate);
         return;
     }
     let Some(role) = step.change.role() else {
@@ -472,6 +482,8 @@ fn count(number: usize, what: &str) -> String {
 mod databases_tests;
 #[cfg(test)]
 mod objects_tests;
+#[cfg(test)]
+mod row_security_tests;
 #[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::generated::Generate;
 
 mod object;
+pub mod row_security;
 
 pub use object::ObjectKind;
+pub use row_security::{PolicyCommand, RowPolicy, TableName, TableSecurity};
 
 bitflags! {
     /// Role attributes: <https://www.postgresql.org/docs/current/role-attributes.html>.
@@ -419,6 +421,8 @@ pub struct Spec {
     /// What PUBLIC holds on those databases and schemas that say so, be it nothing; one entry for each of them. The
     /// host's own until a plan is made: then PUBLIC is a role like the others.
     pub public: Vec<Grant>,
+    /// Tables whose row-level security is declared. The host's own: no policy sees it.
+    pub row_security: BTreeMap<TableName, TableSecurity>,
     /// What roles were called before, by the names that they are to have. The host's own: no policy sees it.
     pub renamed_from: BTreeMap<String, String>,
     /// Users that must not log in for now, and are users all the same. The host's own: no policy sees it.
@@ -439,6 +443,7 @@ impl Spec {
     pub fn keep_own(&mut self, before: &Spec) {
         self.exact_settings.clone_from(&before.exact_settings);
         self.public.clone_from(&before.public);
+        self.row_security.clone_from(&before.row_security);
         self.renamed_from.clone_from(&before.renamed_from);
         self.disabled.clone_from(&before.disabled);
         self.mode = before.mode;

@@ -16,6 +16,7 @@ mod everybody;
 pub(crate) mod leavers;
 pub mod modes;
 pub mod renames;
+pub mod row_security;
 mod settings;
 pub mod shared;
 mod skipped;
@@ -29,6 +30,7 @@ pub use leavers::{Grace, Leaving};
 use crate::catalog::Catalog;
 use crate::model::{
     Attributes, Database, Expiry, Finding, Grant, Limit, Mode, Object, PUBLIC, Role, Setting, Severity, Spec, Standing,
+    TableName, TableSecurity,
 };
 
 /// So many grantees of one database are worth a word.
@@ -90,6 +92,8 @@ pub struct Resolved {
     pub desired: BTreeMap<String, Role>,
     /// Every database that is declared, with its declared schemas; what is `None` there stays as it is.
     pub databases: BTreeMap<String, Database>,
+    /// Tables whose row-level security a plan has to leave as declared.
+    pub row_security: BTreeMap<TableName, TableSecurity>,
     /// Roles that a plan may create or change.
     pub in_scope: BTreeSet<String>,
     /// Roles that a plan must remove: recorded, there, and no longer declared.
@@ -219,6 +223,7 @@ pub fn resolve_with(
     let will_be = |owner: &str| catalog.roles.contains_key(owner) || resolved.desired.contains_key(owner);
     let mut findings = Vec::new();
     resolved.databases = databases::desired(spec, catalog, will_be, &mut findings);
+    resolved.row_security = row_security::desired(spec, will_be, &mut findings);
     resolved.findings.extend(findings);
     crowded(&mut resolved);
     leavers::leave(left_out, spec, catalog, records, &kept, grace, &mut resolved);

@@ -56,6 +56,7 @@ mod protected_roles;
 mod public_rights;
 mod registry;
 mod rehearse;
+mod row_security;
 mod secrets;
 mod settings;
 mod shipped_policies;

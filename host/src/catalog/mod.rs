@@ -5,7 +5,7 @@ mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use objects::{Held, Objects, Question, Schema};
+pub use objects::{FoundPolicy, FoundTable, Held, Objects, Question, Schema};
 
 use crate::model::{Database, Grant, Object, Privileges, Role, Standing};
 use crate::parameter;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Object, ObjectKind, Privileges};
+use crate::model::{Object, ObjectKind, PolicyCommand, Privileges};
 
 /// What to look at in a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Question {
     pub schemas: BTreeSet<String>,
     /// Columns, types and large objects that are asked for by name: of these, there may be more than anybody wants to read.
     pub named: BTreeSet<Object>,
+    /// Tables whose row-level security is of interest, by schema and name.
+    pub secured: BTreeSet<(String, String)>,
 }
 
 impl Question {
@@ -41,6 +43,38 @@ pub struct Schema {
     pub owner: String,
     /// Who else was granted CREATE on it.
     pub creators: BTreeSet<String>,
+}
+
+/// The row-level security of a table, or of whatever else has that name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundTable {
+    /// Who owns it.
+    pub owner: String,
+    /// What it is instead, if it can have none.
+    pub instead: Option<&'static str>,
+    /// Whether it is on.
+    pub enabled: bool,
+    /// Whether it is on for its owner, too.
+    pub forced: bool,
+    /// By name.
+    pub policies: BTreeMap<String, FoundPolicy>,
+}
+
+/// A policy as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundPolicy {
+    /// What it is for.
+    pub command: PolicyCommand,
+    /// Whether it lets rows through, or keeps them back.
+    pub permissive: bool,
+    /// Whom it is for.
+    pub roles: BTreeSet<String>,
+    /// Whether it has USING and WITH CHECK: ALTER POLICY takes neither away.
+    pub has: (bool, bool),
+    /// Digest of both as the server prints them.
+    pub printed: String,
+    /// Digest of what was declared when they came to be printed like this; `None`: nobody knows.
+    pub declared: Option<String>,
 }
 
 /// What one role holds on one object.
@@ -72,6 +106,8 @@ pub struct Objects {
     pub closed_later: BTreeSet<(ObjectKind, String)>,
     /// What the roles that are looked at hold, default privileges included.
     pub held: BTreeMap<String, BTreeMap<Object, Held>>,
+    /// Tables whose row-level security was asked for, by schema and name.
+    pub secured: BTreeMap<(String, String), FoundTable>,
     /// Digest of the row versions behind all this; it moves whenever any of it does.
     pub fingerprint: String,
 }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::guard::privileges::STRONG_PRIVILEGES;
+use crate::guard::row_security::ROW_SECURITY;
 use crate::guard::settings::STRONG_PARAMETERS;
 
 /// How many users one plan may remove before a person has to approve it.
@@ -307,13 +308,16 @@ impl FromStr for Powers {
         let mut powers = BTreeSet::new();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             let (upper, lower) = (word.to_ascii_uppercase(), word.to_ascii_lowercase());
-            if POWERS.contains(&upper.as_str()) || STRONG_PRIVILEGES.contains(&upper.as_str()) {
+            if POWERS.contains(&upper.as_str()) || STRONG_PRIVILEGES.contains(&upper.as_str()) || upper == ROW_SECURITY
+            {
                 powers.insert(upper);
             } else if lower.starts_with("pg_") || STRONG_PARAMETERS.contains(&lower.as_str()) {
                 powers.insert(lower);
             } else {
-                let (words, parameters) =
-                    ([&POWERS[..], &STRONG_PRIVILEGES].concat().join(", "), STRONG_PARAMETERS.join(", "));
+                let (words, parameters) = (
+                    [&POWERS[..], &STRONG_PRIVILEGES, &[ROW_SECURITY]].concat().join(", "),
+                    STRONG_PARAMETERS.join(", "),
+                );
                 return Err(format!(
                     "{word:?} is no power; expected a list of {words}, predefined roles (pg_…) and parameters \
                      ({parameters})"

@@ -12,6 +12,9 @@
 //! 3. roles without members, each as a whole,
 //! 4. what is given to roles that have members.
 //!
+//! Inside of a database, the row-level security of tables comes before all of these: whoever is granted something on one
+//! sees no row that is not meant for him.
+//!
 //! For until 2. begins, every role can reach a subset of what it could before the plan; and from then
 //! on those without members have either their old memberships or their new ones, both in roles that
 //! hold no more than what is in the old state and in the new one.
@@ -21,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::GuardedPlan;
 use crate::catalog::Catalog;
-use crate::model::{Attributes, Membership, Object, Role};
+use crate::model::{Attributes, Membership, Object, Role, TableName};
 use crate::plan::{Change, RolePatch, Step};
 
 /// Steps of a judged plan that run in one transaction.
@@ -55,6 +58,7 @@ struct Unit {
 enum Lock {
     Role(String),
     Database(String),
+    Table(TableName),
 }
 
 impl GuardedPlan {
@@ -143,6 +147,9 @@ impl GuardedPlan {
         let there = self.plan().steps.iter().filter(|step| step.change.database() == Some(database));
         let named = there.flat_map(|step| match &step.change {
             Change::AlterDatabase(database) => database.schemas.iter().filter_map(|it| it.owner.as_deref()).collect(),
+            Change::SecureTable { how, .. } => {
+                how.made().into_iter().flat_map(|policy| &policy.roles).map(String::as_str).collect()
+            }
             Change::GrantPrivilege { role, grant } => {
                 role.as_deref().into_iter().chain(grant.on.future_owner()).collect()
             }
@@ -261,8 +268,14 @@ fn units<'a>(steps: impl Iterator<Item = (usize, &'a Step)>, catalog: &'a Catalo
     let mut positions: BTreeMap<(u8, &str), usize> = BTreeMap::new();
     let mut units: Vec<(u8, Unit)> = Vec::new();
     for (index, step) in steps {
-        let role = step.change.role().unwrap_or("");
-        let stages = if matches!(step.change, Change::AlterDatabase(_)) {
+        let role = match &step.change {
+            // Tables of the same name go together. Nothing else is in their stage.
+            Change::SecureTable { table, .. } => table.name.as_str(),
+            change => change.role().unwrap_or(""),
+        };
+        let stages = if matches!(step.change, Change::SecureTable { .. }) {
+            vec![(0, step.clone())]
+        } else if matches!(step.change, Change::AlterDatabase(_)) {
             vec![(2, step.clone())]
         } else if !with_members.contains(role) {
             vec![(3, step.clone())]
@@ -351,6 +364,7 @@ fn locks(change: &Change, catalog: &Catalog) -> Vec<Lock> {
             let database = setting.database.clone().map(Lock::Database);
             std::iter::once(Lock::Role(role.clone())).chain(database).collect()
         }
+        Change::SecureTable { table, .. } => vec![Lock::Table(table.clone())],
         // What begins a removal is an ALTER ROLE.
         _ => Vec::new(),
     }

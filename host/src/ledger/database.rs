@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{Claim, Converged, FORMAT, Ledger, LedgerError, State, Update, record};
+use super::{Claim, Converged, FORMAT, Ledger, LedgerError, State, Update, expressions, record};
 use crate::resolve::{Record, Records};
 
 /// Cycles that are remembered; older ones go.
@@ -69,7 +69,8 @@ pub(super) async fn read(client: &Client) -> Result<Option<State>, LedgerError> 
         (Some(inputs), Some(fingerprint)) => Some(Converged { inputs, fingerprint }),
         _ => None,
     };
-    Ok(Some(State { records, converged, adopted: false }))
+    let expressions = value(expressions::KEY).map(|json| expressions::from_json(&json)).unwrap_or_default();
+    Ok(Some(State { records, converged, expressions, adopted: false }))
 }
 
 /// What was last seen to need nothing; `None` where there is no ledger to ask.
@@ -174,6 +175,12 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
     }
     if let Some(ours) = &update.claim {
         claim(client, ours).await?;
+    }
+    if let Some(known) = &update.expressions {
+        let sql = "INSERT INTO rolewright.state (key, value) VALUES ($1, $2) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let json = expressions::to_json(known);
+        client.execute_typed(sql, &[(&expressions::KEY, Type::TEXT), (&json, Type::TEXT)]).await?;
     }
     match &update.converged {
         Some(converged) => {

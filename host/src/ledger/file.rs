@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::{Converged, FORMAT, LedgerError, State, Update, record, state_file};
+use super::{Converged, FORMAT, LedgerError, State, Update, expressions, record, state_file};
 use crate::resolve::Record;
 
 #[derive(Serialize, Deserialize)]
@@ -21,6 +21,8 @@ struct LedgerFile {
     inputs: Option<String>,
     #[serde(default)]
     fingerprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policies: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +61,7 @@ pub(super) fn read(path: &Path) -> Result<Option<State>, LedgerError> {
         };
         state.records.insert(name, record);
     }
+    state.expressions = file.policies.map(|json| expressions::from_json(&json)).unwrap_or_default();
     if let (Some(inputs), Some(fingerprint)) = (file.inputs, file.fingerprint) {
         state.converged = Some(Converged { inputs, fingerprint });
     }
@@ -72,6 +75,7 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
         roles: BTreeMap::new(),
         inputs: None,
         fingerprint: None,
+        policies: None,
     });
     for rename in &update.renamed {
         file.roles.remove(&rename.to);
@@ -100,6 +104,9 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     }
     for name in &update.removed {
         file.roles.remove(name);
+    }
+    if let Some(known) = &update.expressions {
+        file.policies = Some(expressions::to_json(known));
     }
     file.inputs = update.converged.as_ref().map(|converged| converged.inputs.clone());
     file.fingerprint = update.converged.as_ref().map(|converged| converged.fingerprint.clone());

@@ -8,6 +8,7 @@
 //! ancestor of this project wrote, is kept for those who read it, and adopted at first start.
 
 mod database;
+mod expressions;
 mod file;
 mod record;
 pub mod state_file;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use crate::resolve::renames::Rename;
+use crate::resolve::row_security::Expressions;
 use crate::resolve::{Kind, Origin, Record, Records};
 
 /// Where the ledger is.
@@ -40,6 +42,8 @@ pub struct State {
     pub records: Records,
     /// What was found to need nothing, last time.
     pub converged: Option<Converged>,
+    /// How the server prints the expressions of policies that were set.
+    pub expressions: Expressions,
     /// Whether the records were taken from a state file, since the ledger was never written.
     pub adopted: bool,
 }
@@ -75,6 +79,8 @@ pub struct Update {
     pub removed: Vec<String>,
     /// A line for the history.
     pub history: Option<HistoryEntry>,
+    /// What is to be known of the expressions of policies from now on; `None`: what was known before.
+    pub expressions: Option<Expressions>,
     /// What was reached.
     pub converged: Option<Converged>,
     /// The instance that writes, where one of several leads.
@@ -104,6 +110,7 @@ impl Update {
             && self.upserts.is_empty()
             && self.removed.is_empty()
             && self.history.is_none()
+            && self.expressions.is_none()
             && self.converged.is_none()
     }
 }
@@ -181,7 +188,7 @@ impl Ledger {
             None => {
                 let entries = state_file::read(state_file)?;
                 let records: Records = entries.into_keys().map(|name| (name, adopted())).collect();
-                Ok(State { adopted: !records.is_empty(), records, converged: None })
+                Ok(State { adopted: !records.is_empty(), records, ..State::default() })
             }
         }
     }

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Role, Setting};
+use super::row_security::Securing;
+use crate::model::{Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Role, Setting, TableName};
 
 /// What to switch on, what to switch off, and what to set; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -95,6 +96,13 @@ pub enum Change {
     CreateDatabase(Database),
     /// `ALTER DATABASE`, or CREATE and ALTER SCHEMA in it. In a plan, never both.
     AlterDatabase(Database),
+    /// Row-level security. The host's own: no module can ask for it.
+    SecureTable {
+        /// The table.
+        table: TableName,
+        /// What is done to it.
+        how: Securing,
+    },
     /// Run the custom script of this name.
     RunScript(String),
 }
@@ -117,6 +125,7 @@ impl Change {
             Change::DropRole { .. } => "drop-role",
             Change::CreateDatabase(_) => "create-database",
             Change::AlterDatabase(_) => "alter-database",
+            Change::SecureTable { how, .. } => how.action(),
             Change::RunScript(_) => "run-script",
         }
     }
@@ -133,13 +142,19 @@ impl Change {
             Change::GrantPrivilege { role, .. } | Change::RevokePrivilege { role, .. } => role.as_deref(),
             Change::SetSetting { role, .. } | Change::ResetSetting { role, .. } => Some(role),
             Change::DropRole { name, .. } => Some(name),
-            Change::CreateDatabase(_) | Change::AlterDatabase(_) | Change::RunScript(_) => None,
+            Change::CreateDatabase(_)
+            | Change::AlterDatabase(_)
+            | Change::SecureTable { .. }
+            | Change::RunScript(_) => None,
         }
     }
 
-    /// Whom the change succeeds or fails with: the role that it is about, or the database, as it is called in a
-    /// sentence. What everybody may there belongs to the database.
+    /// Whom the change succeeds or fails with: the role that it is about, or the database, or the table whose rows it is
+    /// about, as these are called in a sentence. What everybody may there belongs to the database.
     pub fn subject(&self) -> Cow<'_, str> {
+        if let Change::SecureTable { table, .. } = self {
+            return table.to_string().into();
+        }
         match self.own_database() {
             Some(database) => in_words(database).into(),
             None => self.role().unwrap_or_default().into(),
@@ -151,14 +166,16 @@ impl Change {
         match self {
             Change::GrantPrivilege { grant, .. } | Change::RevokePrivilege { grant, .. } => grant.database.as_deref(),
             Change::AlterDatabase(database) if !database.schemas.is_empty() => Some(&database.name),
+            Change::SecureTable { table, .. } => Some(&table.database),
             _ => None,
         }
     }
 
-    /// The database that it changes as such, or by a schema in it, or by what everybody may there.
+    /// The database that it changes as such, or by a schema or a table in it, or by what everybody may there.
     pub fn own_database(&self) -> Option<&str> {
         match self {
             Change::CreateDatabase(database) | Change::AlterDatabase(database) => Some(&database.name),
+            Change::SecureTable { table, .. } => Some(&table.database),
             Change::GrantPrivilege { role, grant } | Change::RevokePrivilege { role, grant }
                 if role.as_deref() == Some(PUBLIC) =>
             {
@@ -199,7 +216,9 @@ impl Change {
             | Change::RevokeRole { .. }
             | Change::RevokePrivilege { .. }
             | Change::ResetSetting { .. }
-            | Change::AlterDatabase(_) => Risk::Disruptive,
+            | Change::AlterDatabase(_)
+            // Somebody sees other rows than before: more, which is a leak if it is a mistake, or less.
+            | Change::SecureTable { .. } => Risk::Disruptive,
             Change::DropRole { .. } | Change::RunScript(_) => Risk::Destructive,
         }
     }

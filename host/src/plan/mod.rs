@@ -12,10 +12,12 @@ pub mod cause;
 pub mod change;
 pub mod order;
 pub mod replay;
+pub mod row_security;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Cause, Change, Proposal, Risk, RolePatch, Step, Touch};
+pub use row_security::Securing;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
@@ -31,6 +33,10 @@ pub struct Removal {
     pub dependencies: BTreeMap<String, u64>,
     /// How many of them it owns, by database and kind, such as `relation`: these go to the receiver.
     pub owned: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// How many row-level-security policies are for it, by database: they are for the others only after that, and one that
+    /// is for nobody else goes with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, u64>,
     /// Databases with something that depends on it and that cannot be entered, and why: it cannot be dropped.
     pub closed: BTreeMap<String, String>,
     /// Sessions that it has open now and that will be ended.

@@ -6,7 +6,8 @@
 //! 2. renames, attributes, passwords
 //! 3. what is taken away: settings, privileges, memberships. Before what is given, so that an
 //!    edge that changes its options is first removed, then made anew
-//! 4. owners of databases and schemas, and new schemas: what a former owner is to keep is granted after it
+//! 4. owners of databases and schemas, and new schemas: what a former owner is to keep is granted after it; then the
+//!    row-level security of tables: whoever is granted something there sees no row that is not his
 //! 5. what is given: memberships, privileges, settings
 //! 6. scripts
 //! 7. drops
@@ -36,6 +37,7 @@ fn key<'a>(step: &'a Step, depth: &BTreeMap<String, i64>) -> Key<'a> {
         Change::RevokePrivilege { .. } => (6, 0, role),
         Change::RevokeRole { .. } => (7, 0, role),
         Change::AlterDatabase(database) => (8, 0, &database.name),
+        Change::SecureTable { table, .. } => (8, 1, &table.database),
         Change::GrantRole { .. } => (9, 0, role),
         Change::GrantPrivilege { .. } => (10, 0, role),
         Change::SetSetting { .. } => (11, 0, role),
@@ -55,6 +57,9 @@ fn tie(change: &Change) -> String {
         }
         Change::SetSetting { setting, .. } | Change::ResetSetting { setting, .. } => {
             format!("{}\0{}", setting.database.as_deref().unwrap_or(""), setting.name)
+        }
+        Change::SecureTable { table, how } => {
+            format!("{}\0{}\0{}\0{}", table.schema, table.name, how.turn(), how.policy().unwrap_or_default())
         }
         Change::AlterDatabase(database) => database.schemas.iter().map(|schema| schema.name.as_str()).collect(),
         _ => String::new(),

@@ -151,8 +151,8 @@ fn apply(outcome: &mut Outcome<'_>, change: &Change) -> Result<(), String> {
                 return Err(format!("{role:?} has no setting {:?} there", setting.name));
             }
         }
-        // Databases have no part in what roles are; the guard compares them by themselves.
-        Change::CreateDatabase(_) | Change::AlterDatabase(_) => {}
+        // Databases and tables have no part in what roles are; the guard compares them by themselves.
+        Change::CreateDatabase(_) | Change::AlterDatabase(_) | Change::SecureTable { .. } => {}
         Change::RunScript(_) => {
             return Err(format!("this version of Rolewright does not carry out {}", change.action()));
         }

@@ -14,6 +14,7 @@ use super::explain::{Attempt, ServerError};
 use super::password::Verifier;
 use super::retry;
 use crate::guard::parts::Part;
+use crate::model::{Object, TableName};
 use crate::plan::{Change, Step};
 use crate::sql::statement::{Renderer, Statement, Style};
 
@@ -135,6 +136,10 @@ impl Batch<'_> {
                 self.client.batch_execute(if secret { QUIET } else { LOUD }).await?;
             }
         }
+        if statement.has_expression() {
+            self.send().await?;
+            return run(self.client, statement, verifiers).await;
+        }
         self.sql.push_str(&with_verifiers(statement, verifiers));
         self.sql.push(';');
         if self.sql.len() >= BATCH { self.send().await } else { Ok(()) }
@@ -154,6 +159,16 @@ impl Batch<'_> {
             self.client.batch_execute(LOUD).await?;
         }
         Ok(())
+    }
+}
+
+/// Sends a statement by itself. Where others wrote a part of it, the server prepares it first, and takes one statement for
+/// that and no more.
+async fn run(client: &Client, statement: &Statement, verifiers: &Verifiers) -> Result<(), Error> {
+    let sql = with_verifiers(statement, verifiers);
+    match statement.has_expression() {
+        true => client.execute_typed(&sql, &[]).await.map(drop),
+        false => client.batch_execute(&sql).await,
     }
 }
 
@@ -180,7 +195,14 @@ pub async fn one_by_one(
     if renderer.catalog.server.superuser {
         client.batch_execute(QUIET).await?;
     }
+    let mut unsecured: Vec<&TableName> = Vec::new();
     for (role, steps) in by_role(part.steps()) {
+        let its: Vec<&Step> = steps.iter().filter_map(|index| part.steps().get(*index)).collect();
+        if let Some(table) = unsecured.iter().find(|table| its.iter().any(|step| gives_access(&step.change, table))) {
+            let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
+            failed.push(Failed { error: ServerError::without_row_security(&role, table), role, steps });
+            continue;
+        }
         client.batch_execute("SAVEPOINT role").await?;
         match one_role(client, part.steps(), &steps, renderer, verifiers).await {
             Ok(()) => client.batch_execute("RELEASE role").await?,
@@ -188,10 +210,7 @@ pub async fn one_by_one(
             Err((error, action)) => {
                 client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
                 let version = renderer.catalog.server.version;
-                let is_role = steps
-                    .iter()
-                    .filter_map(|index| part.steps().get(*index))
-                    .any(|it| it.change.own_database().is_none());
+                let is_role = its.iter().any(|it| it.change.own_database().is_none());
                 let of_database = format!("{action}: {role}");
                 let attempt = if is_role {
                     Attempt { action, role: Some(&role), server_version: version }
@@ -200,6 +219,10 @@ pub async fn one_by_one(
                 };
                 let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
                 failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
+                unsecured.extend(its.iter().filter_map(|step| match &step.change {
+                    Change::SecureTable { table, .. } => Some(table),
+                    _ => None,
+                }));
             }
         }
     }
@@ -207,6 +230,19 @@ pub async fn one_by_one(
         client.batch_execute(LOUD).await?;
     }
     Ok(failed)
+}
+
+/// Whether a grant lets somebody at a table.
+pub fn gives_access(change: &Change, table: &TableName) -> bool {
+    let Change::GrantPrivilege { grant, .. } = change else { return false };
+    grant.database.as_ref() == Some(&table.database)
+        && match &grant.on {
+            Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
+                (schema, name) == (&table.schema, &table.name)
+            }
+            Object::AllTables(schema) => *schema == table.schema,
+            _ => false,
+        }
 }
 
 /// Makes the databases, each by itself, and tells which could not be made.
@@ -268,8 +304,7 @@ async fn one_role(
             change => renderer.change(change),
         };
         for statement in &statements {
-            let sql = with_verifiers(statement, verifiers);
-            client.batch_execute(&sql).await.map_err(|error| (error, action))?;
+            run(client, statement, verifiers).await.map_err(|error| (error, action))?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::fmt;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::retry;
+use crate::model::TableName;
 
 /// What stands in place of a secret.
 const MARK: &str = "<redacted>";
@@ -82,6 +83,22 @@ impl ServerError {
             hint: None,
             explanation: format!("what {role:?} is to hold there can only be granted once it exists"),
             help: "see what is said of that database; the next cycle tries again".to_owned(),
+            transient: false,
+        }
+    }
+
+    /// For what is not granted on a table while its row-level security could not be brought about.
+    pub fn without_row_security(role: &str, table: &TableName) -> ServerError {
+        ServerError {
+            attempted: format!("grant {role:?} what it is to hold on {table}"),
+            sqlstate: None,
+            message: "nothing was granted to it in this database".to_owned(),
+            detail: None,
+            hint: None,
+            explanation: format!(
+                "the row-level security of {table} is not as declared yet: {role:?} might see other rows than it should"
+            ),
+            help: "see what is said of that table; the next cycle tries again".to_owned(),
             transient: false,
         }
     }

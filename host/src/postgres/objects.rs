@@ -8,8 +8,8 @@ use tokio::try_join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
-use super::apply;
 use super::snapshot::rows;
+use super::{apply, row_security};
 use crate::catalog::{Catalog, Objects, Question, Schema};
 use crate::model::{Object, ObjectKind, PUBLIC, Privileges};
 
@@ -43,7 +43,19 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
     let of_everybody: [(&(dyn ToSql + Sync), Type); 2] = [(&schemas, Type::TEXT_ARRAY), (&everybody, Type::BOOL)];
     let schemas: [(&(dyn ToSql + Sync), Type); 1] = [(&schemas, Type::TEXT_ARRAY)];
     // Every session has pg_catalog for its search_path, so types of arguments are written with their schema.
-    let (found, relations, routines, types, others, privileges, defaults, everybody, closed_later, fingerprint) = try_join!(
+    let (
+        found,
+        relations,
+        routines,
+        types,
+        others,
+        privileges,
+        defaults,
+        everybody,
+        closed_later,
+        secured,
+        fingerprint,
+    ) = try_join!(
         rows(client, include_str!("queries/objects/schemas.sql"), &[], |row| names.schema(row)),
         rows(client, include_str!("queries/objects/relations.sql"), &schemas, |row| names.relation(row)),
         rows(client, include_str!("queries/objects/routines.sql"), &schemas, |row| names.routine(row)),
@@ -54,9 +66,10 @@ pub async fn read_in_transaction(client: &Client, catalog: &Catalog, question: &
             .default_privilege(row)),
         rows(client, include_str!("queries/objects/everybody.sql"), &of_everybody, |row| names.privilege(row)),
         rows(client, include_str!("queries/objects/closed_later.sql"), &[], |row| names.closed_later(row)),
+        row_security::read_with(client, &names, &question.secured),
         fingerprint(client),
     )?;
-    let mut objects = Objects { fingerprint, ..Objects::default() };
+    let mut objects = Objects { fingerprint, secured, ..Objects::default() };
     objects.schemas.extend(found);
     for (kind, schema, object, owner) in relations.into_iter().chain(types) {
         objects.members.entry((kind, schema)).or_default().insert(object, owner);

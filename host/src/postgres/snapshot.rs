@@ -238,6 +238,10 @@ pub async fn removals(
                 let kinds = removal.owned.entry(database.clone()).or_default();
                 *kinds.entry(kind_in(catalog)).or_default() += count.unsigned_abs();
             }
+            let policies: i64 = row.try_get("policies")?;
+            if policies > 0 {
+                *removal.policies.entry(database.clone()).or_default() += policies.unsigned_abs();
+            }
             removal.closed.extend(closed.map(|why| (database, why.to_owned())));
         }
     }

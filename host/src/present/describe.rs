@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{View, counted};
 use crate::model::{
-    Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, SecretState,
+    Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, RowPolicy, SecretState,
+    TableName,
 };
-use crate::plan::{Cause, Change, Risk, RolePatch, Step};
-use crate::printable::name;
+use crate::plan::{Cause, Change, Risk, RolePatch, Securing, Step};
+use crate::printable::{line, name};
 
 /// What happens to a subject, or to one thing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,10 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
         }
         Change::CreateDatabase(_) => one(Mark::Create, "create the database".to_owned()),
         Change::AlterDatabase(patch) => alter_database(view, patch),
+        Change::SecureTable { table, how } => {
+            let (mark, text) = secure_table(table, how);
+            one(mark, text)
+        }
         Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
     }
 }
@@ -333,6 +338,36 @@ fn alter_database(view: &View<'_>, patch: &Database) -> Vec<(Mark, String)> {
     lines
 }
 
+/// What is done to the row-level security of a table.
+pub(crate) fn secure_table(table: &TableName, how: &Securing) -> (Mark, String) {
+    let on = format!("{}.{}", name(&table.schema), name(&table.name));
+    let policy = |policy: &RowPolicy| {
+        let kind = if policy.permissive { "" } else { "restrictive " };
+        let roles: Vec<_> =
+            policy.roles.iter().map(|role| if role == PUBLIC { "PUBLIC".into() } else { name(role) }).collect();
+        let expression = |word: &str, text: &Option<String>| {
+            text.as_deref().map(|text| format!(" {word} ({})", line(text))).unwrap_or_default()
+        };
+        format!(
+            "{kind}policy {} on {on} for {} to {}{}{}",
+            name(&policy.name),
+            policy.command.keyword(),
+            roles.join(", "),
+            expression("using", &policy.using),
+            expression("with check", &policy.check)
+        )
+    };
+    match how {
+        Securing::Enable => (Mark::Create, format!("row-level security of {on}")),
+        Securing::Disable => (Mark::Remove, format!("row-level security of {on}")),
+        Securing::Force => (Mark::Create, format!("row-level security of {on} for its owner, too")),
+        Securing::NoForce => (Mark::Remove, format!("row-level security of {on} for its owner")),
+        Securing::CreatePolicy(made) => (Mark::Create, policy(made)),
+        Securing::AlterPolicy(made) | Securing::ReplacePolicy(made) => (Mark::Change, policy(made)),
+        Securing::DropPolicy(dropped) => (Mark::Remove, format!("policy {} on {on}", name(dropped))),
+    }
+}
+
 pub(crate) fn database_words(database: &Database) -> String {
     let owner = database.owner.as_deref().map(|owner| format!(" owned by {}", name(owner))).unwrap_or_default();
     format!("database {}{owner}", name(&database.name))
@@ -364,6 +399,13 @@ fn removal(view: &View<'_>, role: &str, reassign_to: Option<&str>) -> Vec<String
             [most @ .., last] => format!("{} and {last} go to {receiver}, ", most.join(", ")),
         };
         lines.push(format!("{objects} {place}: {handed_over}its privileges go"));
+    }
+    for (database, count) in &known.policies {
+        let (count, place) = (*count as usize, name(database));
+        let counted = if count == 1 { "1 policy".to_owned() } else { format!("{count} policies") };
+        lines.push(format!(
+            "{counted} in database {place} for rows: for others only then; one for nobody else is dropped"
+        ));
     }
     lines
 }

@@ -84,6 +84,10 @@ pub fn lines(plan: &Plan, catalog: &Catalog, parsed: &Parsed) -> Vec<String> {
             Change::DropRole { name, .. } => format!("delete {}: {}", kind(name), line(name)),
             Change::CreateDatabase(database) => format!("create database: {}", line(&database.name)),
             Change::AlterDatabase(database) => format!("alter database: {}", line(&database.name)),
+            Change::SecureTable { table, how } => {
+                let (mark, what) = describe::secure_table(table, how);
+                format!("change row-level security in database {}: {} {what}", line(&table.database), mark.symbol())
+            }
             Change::RunScript(script) => format!("run script: {}", line(script)),
         };
         lines.push(format!("[DRY-RUN] Would {said}"));

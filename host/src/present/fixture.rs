@@ -169,7 +169,7 @@ pub(super) fn rich() -> Fixture {
         ("myapp".to_owned(), BTreeMap::from([("relation", 2), ("schema", 1)])),
         (String::new(), BTreeMap::from([("database", 1)])),
     ]);
-    let removal = Removal { reassign_to: "postgres".into(), dependencies, owned, closed: BTreeMap::new(), sessions: 2 };
+    let removal = Removal { reassign_to: "postgres".into(), dependencies, owned, sessions: 2, ..Removal::default() };
     fixture.plan.removals.insert("carol".into(), removal);
     fixture.findings.push(Diagnostic {
         severity: Severity::Error,

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::databases::{self, Progress};
 use super::records::{history, is_clean, only_inside, steps_of, without_what_is_to_come};
 use super::removals::{kept_out, locked_out};
+use super::row_security;
 use super::{CycleError, Planned, Reconciler, Report, Verdict};
 use crate::catalog::Catalog;
 use crate::guard::GuardedPlan;
@@ -189,6 +190,7 @@ impl Reconciler {
         let mut update = Update {
             upserts: done.map(|(role, record)| (role.clone(), record.clone())).collect(),
             history: history(planned, given),
+            expressions: row_security::to_be_known(planned, &reached.1.expressions),
             claim: update.claim.clone(),
             ..Update::default()
         };
@@ -459,8 +461,8 @@ impl Turn<'_> {
             upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
             removed: if self.is_last { all.removed.clone() } else { Vec::new() },
             history: history(planned, &(&self.part.positions() | &self.done.before)),
-            converged: None,
             claim: all.claim.clone(),
+            ..Update::default()
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
-use super::{CycleError, Observation, Planned, Reconciler};
+use super::{CycleError, Observation, Planned, Reconciler, row_security};
 use crate::catalog::{Catalog, Question};
 use crate::guard::GuardedPlan;
 use crate::guard::parts::Part;
@@ -21,6 +21,7 @@ use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
 use crate::postgres::{connect, objects, retry, snapshot};
 use crate::resolve::renames::{self, Rename};
+use crate::resolve::row_security::Expressions;
 use crate::resolve::wishes;
 
 /// What was done inside of databases so far.
@@ -35,6 +36,8 @@ pub(super) struct Progress {
     pub(super) unfinished: bool,
     /// Databases that could not be made.
     pub(super) missing: BTreeSet<String>,
+    /// How the server prints the expressions of the policies that were set.
+    pub(super) expressions: Expressions,
 }
 
 impl Progress {
@@ -179,6 +182,7 @@ impl Reconciler {
             };
             // Who is granted something is locked until the transaction ends.
             for part in part.fitting(&planned.observation.catalog, self.room_for_locks(own, planned).await?) {
+                let part = row_security::without_those_who_wait(part, planned, &mut progress.failed);
                 self.check_claim(own, ledger).await?;
                 let read = || planned.observation.catalog.objects.get(*database).map(|it| it.fingerprint.clone());
                 let expected = progress.fingerprints.get(*database).cloned().or_else(read).unwrap_or_default();
@@ -186,8 +190,9 @@ impl Reconciler {
                 let is_new = planned.observation.catalog.absent.contains(*database) && expected.is_empty();
                 let expected = (!is_new).then_some(expected);
                 match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
-                    Ok(Some((failed, fingerprint))) => {
+                    Ok(Some((failed, fingerprint, expressions))) => {
                         progress.failed.extend(failed);
+                        progress.expressions.extend(expressions);
                         progress.fingerprints.insert((*database).to_owned(), fingerprint);
                     }
                     Ok(None) => {
@@ -213,7 +218,7 @@ impl Reconciler {
         part: &Part<'_>,
         turn: Turn,
         expected: Option<&str>,
-    ) -> Result<Option<(Vec<Failed>, String)>, CycleError> {
+    ) -> Result<Option<(Vec<Failed>, String, Expressions)>, CycleError> {
         let catalog = &planned.observation.catalog;
         let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
         let verifiers = Verifiers::new();
@@ -245,10 +250,12 @@ impl Reconciler {
             let more = self.without_effect(client, planned, database, part, &failed).await;
             failed.extend(more.map_err(|error| attempt(error, "compare the outcome with the plan"))?);
         }
+        let expressions = row_security::printed(client, catalog, database, part, &failed).await;
+        let expressions = expressions.map_err(|error| attempt(error, "read the policies that were set"))?;
         let fingerprint =
             objects::fingerprint(client).await.map_err(|error| attempt(error, "compare the fingerprint"))?;
         apply::commit(client).await.map_err(|error| attempt(error, "commit"))?;
-        Ok(Some((failed, fingerprint)))
+        Ok(Some((failed, fingerprint, expressions)))
     }
 
     /// A GRANT or REVOKE that the controller has no right to only warns, so the outcome is read again.

@@ -14,7 +14,7 @@ use crate::plan::{self, Cause, Change, Counts, Plan, Removal, Step, Touch};
 use crate::policy::{self, Chain, Context};
 use crate::postgres::snapshot;
 use crate::resolve::renames::Rename;
-use crate::resolve::{self, Grace, Resolved, databases, modes, renames, shared, terms, wishes};
+use crate::resolve::{self, Grace, Resolved, databases, modes, renames, row_security, shared, terms, wishes};
 use crate::secret::{Password, SecretRef, Secrets};
 use crate::source::directives::PAUSED;
 use crate::spec::Diagnostic;
@@ -139,7 +139,10 @@ impl Reconciler {
         findings.extend(terms.findings);
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         databases::ask(&spec, &mut questions);
+        row_security::ask(&spec, &mut questions);
         self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
+        let known = &observation.state.expressions;
+        findings.extend(row_security::complete(&mut spec, &mut observation.catalog, known));
         findings.extend(modes::set_aside(&mut spec, &observation.catalog));
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
@@ -337,8 +340,13 @@ fn steps(
         Some(_) => unrecorded,
         None => cause::of(change, &applied, secret_version(change).as_deref(), declared(change)),
     };
+    let mut rest = plan::assemble(planned.proposals, &planned.by, cause);
+    let tables = resolved.row_security.iter();
+    let tables = tables.filter_map(|(table, wanted)| Some((table, row_security::found(catalog, table)?, wanted)));
+    rest.extend(plan::row_security::steps(tables, unrecorded, BY_HOST));
+    plan::order::sort(&mut rest);
     let mut steps = renaming(&observation.renames, spec);
-    steps.extend(plan::assemble(planned.proposals, &planned.by, cause));
+    steps.extend(rest);
     Ok((steps, planned.by))
 }
 

@@ -25,12 +25,15 @@ pub(crate) mod laws_inside;
 mod laws_life;
 #[cfg(test)]
 mod laws_modes;
+#[cfg(test)]
+mod laws_row_security;
 mod observe;
 mod policies;
 mod records;
 mod removals;
 mod report;
 mod rights;
+mod row_security;
 mod strength;
 mod term;
 

@@ -81,7 +81,7 @@ impl Reconciler {
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
         let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
-        Update { renamed: Vec::new(), upserts, removed, history, converged: None, claim: self.own_claim() }
+        Update { upserts, removed, history, claim: self.own_claim(), ..Update::default() }
     }
 
     /// Whether there is anything to write although there is nothing to change.

@@ -85,7 +85,7 @@ pub fn foresee(spec: &mut Spec, catalog: &mut Catalog, questions: &BTreeMap<Stri
     findings
 }
 
-/// Owners that are declared and absent, and will be made: not those that are left as they are this time.
+/// Owners, and those whom policies are for, that are declared and absent, and will be made: not those that are left as they are this time.
 fn owners(spec: &Spec, catalog: &mut Catalog) {
     let skipped = super::skipped::skipped(&BTreeSet::new(), spec, catalog, &mut Vec::new());
     let is_made = |owner: &&String| {
@@ -95,7 +95,9 @@ fn owners(spec: &Spec, catalog: &mut Catalog) {
     let databases = spec.databases.values();
     let owners = databases
         .flat_map(|database| database.schemas.iter().filter_map(|schema| schema.owner.as_ref()).chain(&database.owner));
-    let foreseen: Vec<String> = owners.filter(is_made).cloned().collect();
+    let policies = spec.row_security.values().flat_map(|table| table.policies.iter().flatten());
+    let named = policies.flat_map(|(_, policy)| &policy.roles);
+    let foreseen: Vec<String> = owners.chain(named).filter(is_made).cloned().collect();
     catalog.foreseen.extend(foreseen);
 }
 

@@ -40,6 +40,7 @@ pub(super) fn of(change: &Change, held: &Held<'_>, desired: &BTreeMap<String, Ro
         | Change::RevokePrivilege { role: None, .. }
         | Change::CreateDatabase(_)
         | Change::AlterDatabase(_)
+        | Change::SecureTable { .. }
         | Change::RunScript(_) => Vec::new(),
     }
 }

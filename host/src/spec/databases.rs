@@ -6,10 +6,10 @@ use std::ops::Range;
 use super::names::{is_reserved, list};
 use super::parse::Reader;
 use super::yaml::{Kind, Node, Problem};
-use crate::model::{Database, Grant, LEDGER_SCHEMA, Object, Schema};
+use crate::model::{Database, Grant, LEDGER_SCHEMA, Object, Schema, TableName, TableSecurity};
 
-pub(super) const DATABASE_KEYS: [&str; 7] =
-    ["name", "owner", "public", "connection_limit", "comment", "labels", "schemas"];
+pub(super) const DATABASE_KEYS: [&str; 8] =
+    ["name", "owner", "public", "connection_limit", "comment", "labels", "schemas", "row_security"];
 pub(super) const SCHEMA_KEYS: [&str; 3] = ["name", "owner", "public"];
 /// What CREATE DATABASE copies; template0 takes no connections, and PostgreSQL relies on both.
 const TEMPLATES: [&str; 2] = ["template0", "template1"];
@@ -20,7 +20,9 @@ pub(super) struct Databases {
     pub(super) declared: BTreeMap<String, Database>,
     /// What PUBLIC holds, where that is said, be it nothing.
     pub(super) public: Vec<Grant>,
-    /// Every owner, and the path to where it is named first.
+    /// Tables whose row-level security is declared.
+    pub(super) row_security: BTreeMap<TableName, TableSecurity>,
+    /// Every owner, and whoever a policy is for, and the path to where it is named first.
     pub(super) owners: BTreeMap<String, String>,
 }
 
@@ -57,6 +59,9 @@ impl Reader {
             let limit = item.get("connection_limit");
             let comment = item.get("comment");
             let labels = item.get("labels");
+            if let Some(node) = item.get("row_security") {
+                self.row_security(node, &format!("{path}/row_security"), &name, &mut databases);
+            }
             let database = Database {
                 owner,
                 connection_limit: limit

@@ -27,6 +27,9 @@ mod parse;
 mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
+mod row_security;
+#[cfg(test)]
+mod row_security_tests;
 pub mod schema;
 mod settings;
 mod targets;

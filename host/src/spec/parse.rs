@@ -351,7 +351,14 @@ impl Reader {
 fn spec(declared: &[User<'_>], reader: Reader) -> Spec {
     let Reader { databases, mode, external, .. } = reader;
     let external: BTreeSet<String> = external.into_keys().collect();
-    let mut spec = Spec { databases: databases.declared, public: databases.public, mode, external, ..Spec::default() };
+    let mut spec = Spec {
+        databases: databases.declared,
+        public: databases.public,
+        row_security: databases.row_security,
+        mode,
+        external,
+        ..Spec::default()
+    };
     for user in declared {
         spec.roles.insert(user.name.clone(), role(user));
         if user.settings.is_some() {

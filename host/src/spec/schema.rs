@@ -13,7 +13,7 @@ use super::names::MAX_NAME;
 use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
 use crate::generated::PASSWORD_KEY;
-use crate::model::{Object, ObjectKind, Privileges};
+use crate::model::{Object, ObjectKind, PolicyCommand, Privileges};
 
 /// The schema, in the words of draft 2020-12: <https://json-schema.org/draft/2020-12>.
 pub fn schema() -> Value {
@@ -123,6 +123,7 @@ fn database() -> Value {
             "comment": property("comment"),
             "labels": property("labels"),
             "schemas": described(json!({ "type": "array", "items": schema }), "Made where they are absent, too."),
+            "row_security": described(json!({ "type": "array", "items": row_security() }), "Row-level security, table by table."),
         },
     })
 }
@@ -216,6 +217,44 @@ fn moment() -> Value {
 /// PostgreSQL counts 63 bytes, JSON Schema letters: a name of others than ASCII may still be too long.
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME })
+}
+
+fn row_security() -> Value {
+    let flag = |text: &str| described(json!({ "type": "boolean" }), text);
+    let expression = |text: &str| described(json!({ "type": ["string", "boolean"], "minLength": 1 }), text);
+    let commands = PolicyCommand::WORDS.map(|(word, _, _)| word);
+    let policy = json!({
+        "type": "object",
+        "required": ["name"],
+        "anyOf": [{ "required": ["using"] }, { "required": ["check"] }],
+        "additionalProperties": false,
+        "properties": {
+            "name": name(),
+            "command": described(word_of(&commands), "What it is for; ALL if left out."),
+            "permissive": flag("One permissive policy has to let a row through, and every restrictive one. True if left out."),
+            "to": described(
+                json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": name() }),
+                "Roles; public for everybody, as if left out.",
+            ),
+            "using": expression("SQL: which rows there are."),
+            "check": expression("SQL: which rows may be written. Left out: as `using`."),
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["schema", "table"],
+        "additionalProperties": false,
+        "properties": {
+            "schema": name(),
+            "table": name(),
+            "enabled": flag("True if left out."),
+            "forced": flag("For the owner of the table, too. Left out: it stays as it is."),
+            "policies": described(
+                json!({ "type": "array", "items": policy }),
+                "These and no others; [] for none. Left out: they stay as they are.",
+            ),
+        },
+    })
 }
 
 fn names() -> Value {

@@ -2,6 +2,8 @@
 //! text: nothing here talks to a server, and no password or verifier is ever part of it.
 
 mod database;
+pub mod expression;
 mod privilege;
 pub mod quote;
+mod row_security;
 pub mod statement;

@@ -26,6 +26,8 @@ pub enum Piece {
     Sql(String),
     /// `PASSWORD …` of the role named.
     Password(String),
+    /// SQL that somebody else wrote, between parentheses.
+    Expression(String),
 }
 
 /// One SQL statement, without a semicolon.
@@ -52,7 +54,7 @@ impl Statement {
         let mut text = String::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Sql(sql) => text.push_str(sql),
+                Piece::Sql(sql) | Piece::Expression(sql) => text.push_str(sql),
                 Piece::Password(role) => password(role, &mut text),
             }
         }
@@ -63,8 +65,13 @@ impl Statement {
     pub fn passwords(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Password(role) => Some(role.as_str()),
-            Piece::Sql(_) => None,
+            Piece::Sql(_) | Piece::Expression(_) => None,
         })
+    }
+
+    /// Whether somebody else wrote a part of it: it is sent so that the server takes it for one statement or for none.
+    pub fn has_expression(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Expression(_)))
     }
 }
 
@@ -163,6 +170,7 @@ impl Renderer<'_> {
             }
             Change::CreateDatabase(database) => self.create_database(database),
             Change::AlterDatabase(patch) => self.alter_database(patch),
+            Change::SecureTable { table, how } => self.secure_table(table, how),
             // The guard lets none of these through: see `plan::replay`.
             Change::GrantPrivilege { role: None, .. }
             | Change::RevokePrivilege { role: None, .. }
@@ -350,7 +358,7 @@ impl Renderer<'_> {
                     group.names.push((name, index));
                 }
                 None => {
-                    let alters = matches!(step.change, Change::AlterDatabase(_));
+                    let alters = matches!(step.change, Change::AlterDatabase(_) | Change::SecureTable { .. });
                     let list = if alters { &mut owners } else { &mut statements };
                     for mut statement in self.change(&step.change) {
                         statement.steps.push(index);

@@ -69,6 +69,10 @@ pub(super) fn change(change: &Change) -> (String, Vec<String>) {
         Change::CreateDatabase(database) | Change::AlterDatabase(database) => {
             vec![describe::database_words(database)]
         }
+        Change::SecureTable { table, how } => {
+            let (mark, text) = describe::secure_table(table, how);
+            vec![format!("{} {text}", mark.symbol())]
+        }
         Change::RunScript(script) => vec![name(script).into_owned()],
     };
     (title, details)

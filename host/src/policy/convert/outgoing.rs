@@ -226,6 +226,16 @@ impl<'a> Reader<'a> {
             }
             plan::Change::CreateDatabase(database) => ChangeParam::CreateDatabase(self.database(database)),
             plan::Change::AlterDatabase(database) => ChangeParam::AlterDatabase(self.database(database)),
+            // The contract has no word for it: reviewers find what is done in the reason.
+            plan::Change::SecureTable { table, .. } => ChangeParam::AlterDatabase(wit::DatabaseParam {
+                name: &table.database,
+                owner: None,
+                connection_limit: None,
+                comment: None,
+                schemas: &[],
+                labels: &[],
+                path: "",
+            }),
             plan::Change::RunScript(name) => ChangeParam::RunScript(name),
         }
     }

@@ -1,4 +1,4 @@
--- One value that moves whenever a schema, a relation, a routine, a default privilege or anything else of this database does
+-- One value that moves whenever a schema, a relation, a routine, a default privilege, a policy or anything else of this database does
 -- that roles can be granted something on: what is of interest in each row, folded over all rows. Not the row versions: TRUNCATE, for one, writes a new one and changes nothing
 -- here. What is temporary comes and goes, and is nobody's business; the ledger's schema is the controller's own.
 -- Of columns and large objects, of which there can be very many, only those count on which something was granted; columns
@@ -10,7 +10,7 @@ WITH schemas AS MATERIALIZED (
 SELECT concat_ws(':',
          (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(ROW(oid, nspname, nspowner, nspacl::text), 0))) FROM schemas),
          (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(
-                   ROW(c.oid, relname, relnamespace, relowner, relkind, relacl::text), 1)))
+                   ROW(c.oid, relname, relnamespace, relowner, relkind, relacl::text, relrowsecurity, relforcerowsecurity), 1)))
             FROM pg_class AS c JOIN schemas AS s ON s.oid = c.relnamespace
            WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')),
          (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(
@@ -35,5 +35,8 @@ SELECT concat_ws(':',
          (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(ROW(oid, srvname, srvowner, srvacl::text), 8)))
             FROM pg_foreign_server),
          (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(ROW(oid, lomowner, lomacl::text), 9)))
-            FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL)
+            FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL),
+         (SELECT concat_ws('.', count(*), bit_xor(hash_record_extended(
+                   ROW(oid, polname, polrelid, polcmd, polpermissive, polroles::text, polqual::text, polwithcheck::text), 10)))
+            FROM pg_policy)
        )
