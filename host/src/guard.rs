@@ -3,7 +3,7 @@
 //! nothing else can be applied.
 //!
 //! 1. it is no longer than its task can make it, and every name in it is one PostgreSQL takes;
-//! 2. it touches only roles in scope, and never a protected one;
+//! 2. it touches only roles in scope, and never a protected one; it runs only scripts that were offered, each once;
 //! 3. it raises nobody's power without an explicit allowance;
 //! 4. it renames what is declared to be renamed, before everything else, and nobody else;
 //! 5. replayed over the catalog it ends exactly at the desired state;
@@ -15,6 +15,7 @@ pub mod parts;
 mod powers;
 pub mod privileges;
 mod renames;
+mod scripts;
 pub mod settings;
 
 use std::collections::BTreeSet;
@@ -145,7 +146,7 @@ pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
     let wanted: usize = resolved.desired.values().map(parts).sum();
     let found: usize = catalog.roles.values().map(parts).sum();
     let schemas: usize = resolved.databases.values().map(|database| 2 + database.schemas.len()).sum();
-    1_000 + 2 * (wanted + found + schemas)
+    1_000 + 2 * (wanted + found + schemas + resolved.scripts.len())
 }
 
 /// Judges a plan made by the module `by`.
@@ -223,6 +224,10 @@ fn scope(
     };
     if matches!(step.change, Change::CreateDatabase(_) | Change::AlterDatabase(_)) {
         databases::check(&step.change, &resolved.databases, catalog, violate);
+        return;
+    }
+    if let Some(script) = step.change.script() {
+        scripts::check(script, resolved, violate);
         return;
     }
     let Some(role) = step.change.role() else {
@@ -472,6 +477,8 @@ fn count(number: usize, what: &str) -> String {
 mod databases_tests;
 #[cfg(test)]
 mod objects_tests;
+#[cfg(test)]
+mod scripts_tests;
 #[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

@@ -12,8 +12,10 @@ use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
 mod object;
+mod script;
 
 pub use object::ObjectKind;
+pub use script::{Run, Script, is_script_name};
 
 bitflags! {
     /// Role attributes: <https://www.postgresql.org/docs/current/role-attributes.html>.

@@ -51,6 +51,8 @@ mod policy_kit;
 mod protected_roles;
 mod registry;
 mod rehearse;
+mod scripts;
+mod scripts_trust;
 mod secrets;
 mod settings;
 mod shipped_policies;

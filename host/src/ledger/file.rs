@@ -21,6 +21,9 @@ struct LedgerFile {
     inputs: Option<String>,
     #[serde(default)]
     fingerprint: Option<String>,
+    /// Digests by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    scripts: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +47,7 @@ pub(super) fn beside(state_file: &Path) -> PathBuf {
 /// `None`: there is no such file yet.
 pub(super) fn read(path: &Path) -> Result<Option<State>, LedgerError> {
     let Some(file) = load(path)? else { return Ok(None) };
-    let mut state = State::default();
+    let mut state = State { scripts: file.scripts, ..State::default() };
     for (name, entry) in file.roles {
         let json = entry.applied.as_ref().map(|json| json.get());
         let (applied, leaving_since) = record::applied_of(&name, json)?;
@@ -72,6 +75,7 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
         roles: BTreeMap::new(),
         inputs: None,
         fingerprint: None,
+        scripts: BTreeMap::new(),
     });
     for rename in &update.renamed {
         file.roles.remove(&rename.to);
@@ -100,6 +104,12 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     }
     for name in &update.removed {
         file.roles.remove(name);
+    }
+    for (name, digest) in &update.scripts {
+        match digest {
+            Some(digest) => file.scripts.insert(name.clone(), digest.clone()),
+            None => file.scripts.remove(name),
+        };
     }
     file.inputs = update.converged.as_ref().map(|converged| converged.inputs.clone());
     file.fingerprint = update.converged.as_ref().map(|converged| converged.fingerprint.clone());

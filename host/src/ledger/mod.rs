@@ -12,6 +12,7 @@ mod file;
 mod record;
 pub mod state_file;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct State {
     pub records: Records,
     /// What was found to need nothing, last time.
     pub converged: Option<Converged>,
+    /// Scripts that have run, with the digest of what ran last.
+    pub scripts: BTreeMap<String, String>,
     /// Whether the records were taken from a state file, since the ledger was never written.
     pub adopted: bool,
 }
@@ -73,6 +76,8 @@ pub struct Update {
     pub upserts: Records,
     /// Roles that are no longer managed.
     pub removed: Vec<String>,
+    /// Scripts that have run, with their digests; `None`: one that is to run again.
+    pub scripts: BTreeMap<String, Option<String>>,
     /// A line for the history.
     pub history: Option<HistoryEntry>,
     /// What was reached.
@@ -103,6 +108,7 @@ impl Update {
         self.renamed.is_empty()
             && self.upserts.is_empty()
             && self.removed.is_empty()
+            && self.scripts.is_empty()
             && self.history.is_none()
             && self.converged.is_none()
     }
@@ -181,7 +187,7 @@ impl Ledger {
             None => {
                 let entries = state_file::read(state_file)?;
                 let records: Records = entries.into_keys().map(|name| (name, adopted())).collect();
-                Ok(State { adopted: !records.is_empty(), records, converged: None })
+                Ok(State { adopted: !records.is_empty(), records, ..State::default() })
             }
         }
     }

@@ -137,9 +137,12 @@ impl Change {
         }
     }
 
-    /// Whom the change succeeds or fails with: the role that it is about, or the database, as it is called in a
+    /// Whom the change succeeds or fails with: the role that it is about, or the database or script, as it is called in a
     /// sentence. What everybody may there belongs to the database.
     pub fn subject(&self) -> Cow<'_, str> {
+        if let Some(script) = self.script() {
+            return script_in_words(script).into();
+        }
         match self.own_database() {
             Some(database) => in_words(database).into(),
             None => self.role().unwrap_or_default().into(),
@@ -167,6 +170,14 @@ impl Change {
                     _ => grant.database.as_deref(),
                 }
             }
+            _ => None,
+        }
+    }
+
+    /// The script that it runs.
+    pub fn script(&self) -> Option<&str> {
+        match self {
+            Change::RunScript(name) => Some(name),
             _ => None,
         }
     }
@@ -209,6 +220,11 @@ impl Change {
 /// told the same as the database.
 pub fn in_words(database: &str) -> String {
     format!("database {database:?}")
+}
+
+/// What a script is called among roles that succeed or fail.
+pub fn script_in_words(script: &str) -> String {
+    format!("script {script:?}")
 }
 
 /// How bad it is if the step turns out to be a mistake.

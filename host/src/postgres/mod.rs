@@ -17,6 +17,7 @@ pub mod pool;
 pub mod rehearse;
 pub mod removal;
 pub mod retry;
+pub mod script;
 mod shared;
 pub mod snapshot;
 pub mod target;

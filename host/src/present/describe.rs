@@ -160,7 +160,10 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
         }
         Change::CreateDatabase(_) => one(Mark::Create, "create the database".to_owned()),
         Change::AlterDatabase(patch) => alter_database(view, patch),
-        Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
+        Change::RunScript(script) => {
+            let told = view.script(script).map(super::script::in_words);
+            one(Mark::Change, told.unwrap_or_else(|| format!("run script {}", name(script))))
+        }
     }
 }
 

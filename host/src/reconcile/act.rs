@@ -109,8 +109,11 @@ impl Reconciler {
         self.check_claim(client, &ledger).await?;
         let (unended, mut sessions) = self.end_sessions(client, planned, &kept_out(planned)).await?;
         // No transaction can hold these, so that it has been committed does not mean that all agrees.
-        progress.unfinished =
-            !unended.is_empty() || !locked_out(planned).is_empty() || !planned.observation.catalog.absent.is_empty();
+        progress.unfinished = !unended.is_empty()
+            || !locked_out(planned).is_empty()
+            || !planned.observation.catalog.absent.is_empty()
+            || plan.plan().scripts().next().is_some();
+        self.make_due(client, planned, &mut ledger).await?;
         let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
             return Ok(None);
         };
@@ -168,6 +171,8 @@ impl Reconciler {
             failed.extend(more);
             sessions += ended;
         }
+        let more = self.run_scripts(client, planned, plan, &failed, &mut ledger).await?;
+        failed.extend(more);
         Ok(Some((failed, sessions)))
     }
 
@@ -459,8 +464,8 @@ impl Turn<'_> {
             upserts: finished.map(|(role, record)| (role.clone(), record.clone())).collect(),
             removed: if self.is_last { all.removed.clone() } else { Vec::new() },
             history: history(planned, &(&self.part.positions() | &self.done.before)),
-            converged: None,
             claim: all.claim.clone(),
+            ..Update::default()
         }
     }
 

@@ -81,7 +81,7 @@ impl Reconciler {
         let removed =
             planned.resolved.released.iter().filter(|name| observation.state.records.contains_key(*name)).cloned();
         let (removed, history) = (removed.collect(), history(planned, &plan_positions(planned)));
-        Update { renamed: Vec::new(), upserts, removed, history, converged: None, claim: self.own_claim() }
+        Update { upserts, removed, history, claim: self.own_claim(), ..Update::default() }
     }
 
     /// Whether there is anything to write although there is nothing to change.
@@ -182,13 +182,19 @@ pub(super) fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<
     let steps: Vec<serde_json::Value> = done
         .iter()
         .map(|step| {
-            json!({
+            let mut told = json!({
                 "action": step.change.action(),
                 "role": step.change.role(),
                 "database": step.change.database().or(step.change.own_database()),
                 "cause": step.cause.to_string(),
                 "by": step.by,
-            })
+            });
+            if let Some(script) = step.change.script().and_then(|name| planned.observation.parsed.scripts.get(name)) {
+                told["script"] = script.name.as_str().into();
+                told["database"] = script.database.as_str().into();
+                told["digest"] = script.digest().into();
+            }
+            told
         })
         .collect();
     let done = Plan { steps: done, ..Plan::default() };

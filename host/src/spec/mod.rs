@@ -26,6 +26,7 @@ mod parse_laws;
 #[cfg(test)]
 mod parse_tests;
 pub mod schema;
+mod scripts;
 mod settings;
 mod targets;
 mod user;
@@ -39,4 +40,5 @@ pub(crate) use grants::{built_in_profile, routine};
 pub use locations::{Document, Locations};
 pub(crate) use names::{nearest, secret_name_problem};
 pub use parse::{DeclaredUser, Parsed, parse};
+pub use scripts::Scripts;
 pub(crate) use targets::{COLUMNS, Listed, Scope};

@@ -4,4 +4,5 @@
 mod database;
 mod privilege;
 pub mod quote;
+pub mod script;
 pub mod statement;
