@@ -72,7 +72,8 @@ fn a_script_runs_once_and_again_when_its_text_changes() {
     assert_eq!(runs(&cluster, "shop"), ["one"]);
     assert_eq!(runs(&cluster, "postgres"), ["two", "three"]);
     // The record of it: what, and when.
-    let history = "SELECT step->>'script', step->>'database' FROM rolewright.history, jsonb_array_elements(steps) AS step
+    let history =
+        "SELECT step->>'script', step->>'database' FROM rolewright.history, jsonb_array_elements(steps) AS step
                     WHERE step->>'action' = 'run-script' ORDER BY id";
     assert_eq!(cluster.sql(history), [["b_first", "shop"], ["a_second", "postgres"], ["a_second", "postgres"]]);
     // Elsewhere it is another script.
@@ -170,8 +171,16 @@ fn what_would_leave_its_transaction_never_gets_there() {
     let (cluster, manifests) = (server(), Manifests::new());
     let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["escape"]));
     for escape in [
-        "COMMIT", "ROLLBACK; BEGIN", "/* */ -- x\n End", "START TRANSACTION", "SAVEPOINT a", "PREPARE TRANSACTION 'x'",
-        "COPY public.runs FROM STDIN", "\\! true", "CREATE ROLE x PASSWORD 'scripts-x'", "SELECT '\u{202e}'",
+        "COMMIT",
+        "ROLLBACK; BEGIN",
+        "/* */ -- x\n End",
+        "START TRANSACTION",
+        "SAVEPOINT a",
+        "PREPARE TRANSACTION 'x'",
+        "COPY public.runs FROM STDIN",
+        "\\! true",
+        "CREATE ROLE x PASSWORD 'scripts-x'",
+        "SELECT '\u{202e}'",
     ] {
         let text = format!("{}\n{escape};\n{}", note("before"), note("after"));
         let scripts = json!([{ "name": "escape", "database": "shop", "sql": text }]);
@@ -181,7 +190,9 @@ fn what_would_leave_its_transaction_never_gets_there() {
     }
     // What only the server can tell.
     cluster.sql_in("shop", "CREATE PROCEDURE public.ends_it() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'");
-    for (escape, state) in [("CALL public.ends_it()", "2D000"), ("VACUUM public.runs", "25001"), ("DISCARD ALL", "25001")] {
+    for (escape, state) in
+        [("CALL public.ends_it()", "2D000"), ("VACUUM public.runs", "25001"), ("DISCARD ALL", "25001")]
+    {
         let scripts = json!([{ "name": "escape", "database": "shop", "sql": format!("{}{escape}", note(escape)) }]);
         manifests.users_exactly(&with_scripts("alice", &scripts));
         rolewright.apply().exits_with(1).says("\"escape\"").says(&format!("[{state}]"));
@@ -216,11 +227,8 @@ fn a_text_is_as_many_statements_as_the_server_takes_it_for() {
         "SELECT é$ FROM (SELECT 1 AS é$) AS s; SELECT $é$;$é$".to_owned(),
     ];
     let names: Vec<String> = (0..texts.len()).map(|number| format!("text_{number}")).collect();
-    let scripts: Vec<Value> = texts
-        .iter()
-        .zip(&names)
-        .map(|(text, name)| json!({ "name": name, "database": "shop", "sql": text }))
-        .collect();
+    let scripts: Vec<Value> =
+        texts.iter().zip(&names).map(|(text, name)| json!({ "name": name, "database": "shop", "sql": text })).collect();
     manifests.users_exactly(&with_scripts("alice", &json!(scripts)));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&names));
@@ -229,7 +237,8 @@ fn a_text_is_as_many_statements_as_the_server_takes_it_for() {
     assert_eq!(counted.len(), texts.len());
     cluster.sql("CREATE DATABASE reference TEMPLATE shop");
     for (text, script) in texts.iter().zip(counted) {
-        let answers = cluster.client("reference").simple_query(text).unwrap_or_else(|error| panic!("{text}\n{error:?}"));
+        let answers =
+            cluster.client("reference").simple_query(text).unwrap_or_else(|error| panic!("{text}\n{error:?}"));
         let statements = answers.iter().filter(|it| matches!(it, SimpleQueryMessage::CommandComplete(_))).count();
         assert_eq!(script["statements"], statements, "{text}");
     }
@@ -279,7 +288,9 @@ fn the_text_may_lie_in_another_key_or_in_a_file_beside() {
     manifests.file("beside.sql", note("beside")).file("unnamed.sql", [0xff]);
     let controller = rolewright.run();
     let wait = |expected: &[&str]| {
-        eventually("the scripts to run", Duration::from_secs(30), || (runs(&cluster, "shop") == expected).then_some(()));
+        eventually("the scripts to run", Duration::from_secs(30), || {
+            (runs(&cluster, "shop") == expected).then_some(())
+        });
     };
     wait(&["key", "beside"]);
     manifests.file("beside.sql", note("beside 2"));
@@ -295,7 +306,7 @@ fn a_crash_between_a_script_and_its_record_runs_it_once_more() {
     let (cluster, manifests) = (server(), Manifests::new());
     let scripts = json!([{ "name": "slow", "database": "shop", "sql": format!("{}SELECT pg_sleep(2)", note("slow")) }]);
     manifests.users_exactly(&with_scripts("alice", &scripts));
-    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["slow"]));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["slow", "own"]));
     let victim = rolewright.start(&["apply"]);
     let patience = Duration::from_secs(30);
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
@@ -311,7 +322,8 @@ fn a_crash_between_a_script_and_its_record_runs_it_once_more() {
     rolewright.plan_json().is_empty();
 
     // In DB_NAME the two are one.
-    let scripts = json!([{ "name": "own", "database": "postgres", "sql": format!("{}SELECT pg_sleep(2)", note("own")) }]);
+    let scripts =
+        json!([{ "name": "own", "database": "postgres", "sql": format!("{}SELECT pg_sleep(2)", note("own")) }]);
     manifests.users_exactly(&with_scripts("alice", &scripts));
     let victim = rolewright.start(&["apply"]);
     eventually("the script to run", patience, || (cluster.value(sleeping) != "0").then_some(()));

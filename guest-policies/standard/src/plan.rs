@@ -42,7 +42,7 @@ pub fn plan_steps(desired: Spec, actual: Catalog, server_version: u32) -> Vec<St
         }
     }
     found.for_each(|role| gone(&mut steps, role));
-    let run = |name: String| Step::new(Change::RunScript(name), "allowed, and not run as it is", "");
+    let run = |name: String| Step::new(Change::RunScript(name), "declared and allowed", "");
     steps.extend(desired.scripts.into_iter().map(run));
     steps
 }
