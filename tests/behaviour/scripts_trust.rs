@@ -202,4 +202,12 @@ fn where_the_ledger_is_a_file_scripts_are_recorded_in_it() {
     rolewright.plan_json().is_empty();
     rolewright.command(&["apply", "--full"]).succeeds();
     assert_eq!(runs(&cluster, "postgres"), ["audit"]);
+    assert!(rolewright.ledger().is_empty());
+    // It goes on where the schema may be made.
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller");
+    for _ in 0..2 {
+        rolewright.command(&["apply", "--full"]).succeeds();
+        assert_eq!(runs(&cluster, "postgres"), ["audit"]);
+        assert!(rolewright.ledger().contains("script:audit"), "{}", rolewright.ledger());
+    }
 }

@@ -152,6 +152,9 @@ impl Reconciler {
         let declared = &planned.observation.parsed.scripts;
         let mut unchanged: BTreeSet<String> = failed.iter().map(|failed| failed.role.clone()).collect();
         let mut more = Vec::new();
+        if planned.observation.ledger == (Ledger::Database { exists: false }) {
+            self.carry_over(client, planned, plan, ledger).await?;
+        }
         for (position, script) in of_plan(plan.plan(), declared) {
             let mut update = Update {
                 scripts: BTreeMap::from([(script.name.clone(), Some(script.digest()))]),
@@ -177,6 +180,23 @@ impl Reconciler {
             }
         }
         Ok(more)
+    }
+
+    /// What a ledger in a file said of scripts, where this cycle has made the schema that takes its place.
+    async fn carry_over(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        plan: &GuardedPlan,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
+        let run: BTreeSet<&str> = plan.plan().scripts().collect();
+        let known = planned.observation.state.scripts.iter().filter(|(name, _)| !run.contains(name.as_str()));
+        let scripts: BTreeMap<_, _> = known.map(|(name, digest)| (name.clone(), Some(digest.clone()))).collect();
+        if scripts.is_empty() {
+            return Ok(());
+        }
+        self.record(client, planned, Update { scripts, claim: self.own_claim(), ..Update::default() }, ledger).await
     }
 
     async fn run_script(

@@ -8,7 +8,7 @@ use super::attributes::FLAGS;
 use super::grants::built_in_profiles;
 use super::modes::MODES;
 use super::names::MAX_NAME;
-use super::scripts::SCRIPT_KEYS;
+use super::scripts::{MAX_SCRIPTS, SCRIPT_KEYS};
 use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
 use crate::model::{Object, ObjectKind, Privileges, Run};
@@ -48,6 +48,7 @@ pub fn schema() -> Value {
             "scripts": {
                 "description": "Custom SQL by name: run where the operator's policy chain allows it, and a planner orders it.",
                 "type": "array",
+                "maxItems": MAX_SCRIPTS,
                 "items": script(),
             },
         },

@@ -13,6 +13,8 @@ use crate::sql::script::{self, MAX_BYTES, Unfit};
 pub(super) const SCRIPT_KEYS: [&str; 5] = ["name", "database", "sql", "file", "run"];
 /// What the name of a file ends in: no other key of the ConfigMap, and no other file, is ever read as SQL.
 const SUFFIX: &str = ".sql";
+/// As many as one file declares. Several may name the same file, so that the size of users.yaml bounds no sum of texts.
+pub(super) const MAX_SCRIPTS: usize = 100;
 const EXAMPLE: &str = "a mapping such as `{name: audit_trigger, database: shop, file: audit.sql}`";
 
 /// Scripts by name.
@@ -85,6 +87,12 @@ impl Reader {
             self.wrong_type(node, "/scripts", "`scripts`", "a list of scripts, or left out");
             return scripts;
         };
+        if items.len() > MAX_SCRIPTS {
+            let message = format!("there are {} scripts, and {MAX_SCRIPTS} at most are run", items.len());
+            let problem = Problem::new(node.start..node.start, "too-many-scripts", "/scripts".to_owned(), message);
+            self.report(problem.help("put several into one; each of its statements still has its line"));
+            return scripts;
+        }
         let mut places: BTreeMap<String, Range<usize>> = BTreeMap::new();
         for (order, item) in items.iter().enumerate() {
             let path = format!("/scripts/{order}");

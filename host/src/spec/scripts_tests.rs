@@ -58,6 +58,9 @@ fn what_is_wrong_with_a_script_has_a_code_of_its_own() {
     ] {
         assert_eq!(codes(script), [code], "{script}");
     }
+    let many: String =
+        (0..=MAX_SCRIPTS).map(|it| format!("- {{name: s{it}, database: shop, file: a.sql}}\n")).collect();
+    assert_eq!(codes(&many), ["too-many-scripts"]);
     let long = format!("- {{name: a, database: shop, sql: SELECT {}}}", "1".repeat(MAX_BYTES));
     assert_eq!(codes(&long), ["script-too-long"]);
 }
