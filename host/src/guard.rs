@@ -3,7 +3,7 @@
 //! nothing else can be applied.
 //!
 //! 1. it is no longer than its task can make it, and every name in it is one PostgreSQL takes;
-//! 2. it touches only roles in scope, and never a protected one;
+//! 2. it touches only roles in scope, and never a protected one; it runs only scripts that were offered, each once;
 //! 3. it raises nobody's power without an explicit allowance;
 //! 4. it renames what is declared to be renamed, before everything else, and nobody else;
 //! 5. replayed over the catalog it ends exactly at the desired state;
@@ -16,6 +16,7 @@ mod powers;
 pub mod privileges;
 mod renames;
 pub mod row_security;
+mod scripts;
 pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,7 +151,7 @@ pub fn most_steps(resolved: &Resolved, catalog: &Catalog) -> usize {
     let declared: usize = resolved.row_security.values().map(|table| 3 + policies(table)).sum();
     let tables = catalog.objects.values().flat_map(|objects| objects.secured.values());
     let secured = declared + tables.map(|table| table.policies.len()).sum::<usize>();
-    1_000 + 2 * (wanted + found + schemas + secured)
+    1_000 + 2 * (wanted + found + schemas + secured + resolved.scripts.len())
 }
 
 /// Judges a plan made by the module `by`.
@@ -233,6 +234,10 @@ fn scope(
     }
     if let Change::SecureTable { table, how } = &step.change {
         row_security::check(table, how, resolved, &bounds.allowed_powers, violate);
+        return;
+    }
+    if let Some(script) = step.change.script() {
+        scripts::check(script, resolved, violate);
         return;
     }
     let Some(role) = step.change.role() else {
@@ -484,6 +489,8 @@ mod databases_tests;
 mod objects_tests;
 #[cfg(test)]
 mod row_security_tests;
+#[cfg(test)]
+mod scripts_tests;
 #[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

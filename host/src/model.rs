@@ -15,9 +15,11 @@ use crate::generated::Generate;
 
 mod object;
 pub mod row_security;
+mod script;
 
 pub use object::ObjectKind;
 pub use row_security::{PolicyCommand, RowPolicy, TableName, TableSecurity};
+pub use script::{Run, Script, is_script_name};
 
 bitflags! {
     /// Role attributes: <https://www.postgresql.org/docs/current/role-attributes.html>.

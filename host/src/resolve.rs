@@ -94,6 +94,8 @@ pub struct Resolved {
     pub databases: BTreeMap<String, Database>,
     /// Tables whose row-level security a plan has to leave as declared.
     pub row_security: BTreeMap<TableName, TableSecurity>,
+    /// Names of the scripts that a plan may run.
+    pub scripts: Vec<String>,
     /// Roles that a plan may create or change.
     pub in_scope: BTreeSet<String>,
     /// Roles that a plan must remove: recorded, there, and no longer declared.
@@ -129,12 +131,12 @@ impl Resolved {
     /// The desired state in the shape that a planner takes; to be given back.
     pub fn lend(&mut self) -> Spec {
         let (roles, databases) = (std::mem::take(&mut self.desired), std::mem::take(&mut self.databases));
-        Spec { roles, databases, ..Spec::default() }
+        Spec { roles, databases, scripts: std::mem::take(&mut self.scripts), ..Spec::default() }
     }
 
     /// Takes it back.
     pub fn take_back(&mut self, desired: Spec) {
-        (self.desired, self.databases) = (desired.roles, desired.databases);
+        (self.desired, self.databases, self.scripts) = (desired.roles, desired.databases, desired.scripts);
     }
 
     /// Whether a role stands for a user, be it one that must not log in, or for a group role. `None`: nobody speaks of it.
@@ -172,7 +174,7 @@ pub fn resolve_with(
     records: &Records,
     in_sync: &BTreeMap<String, bool>,
 ) -> Resolved {
-    let mut resolved = Resolved::default();
+    let mut resolved = Resolved { scripts: spec.scripts.clone(), ..Resolved::default() };
     unsupported(spec, &mut resolved);
     resolved.skipped = skipped::skipped(left_out, spec, catalog, &mut resolved.findings);
     let kept = renames::stuck(spec, catalog, records, &mut resolved);
@@ -264,9 +266,6 @@ fn unsupported(spec: &Spec, resolved: &mut Resolved) {
             let words: Vec<&str> = (grant.privileges | grant.grantable).keywords().collect();
             refuse(&role.path, &format!("{} on {}", words.join(", "), grant.on.in_words()));
         }
-    }
-    if !spec.scripts.is_empty() {
-        refuse("", "scripts");
     }
 }
 

@@ -57,6 +57,8 @@ mod public_rights;
 mod registry;
 mod rehearse;
 mod row_security;
+mod scripts;
+mod scripts_trust;
 mod secrets;
 mod settings;
 mod shipped_policies;

@@ -1,5 +1,5 @@
 //! The difference between roles and databases as desired and as found, as steps. Only what differs becomes a step, so a
-//! server that is as desired needs none. Scripts are not planned: no spec can declare them yet.
+//! server that is as desired needs none. Every script that may run is ordered: the host knows which are due.
 //!
 //! Both sides are walked at once, in the order of their names. A role that needs nothing costs two comparisons of lists,
 //! and maps are only made for the few that differ.
@@ -42,6 +42,8 @@ pub fn plan_steps(desired: Spec, actual: Catalog, server_version: u32) -> Vec<St
         }
     }
     found.for_each(|role| gone(&mut steps, role));
+    let run = |name: String| Step::new(Change::RunScript(name), "declared and allowed", "");
+    steps.extend(desired.scripts.into_iter().map(run));
     steps
 }
 

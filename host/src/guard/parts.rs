@@ -73,10 +73,14 @@ impl GuardedPlan {
         self.picked(|change| matches!(change, Change::CreateDatabase(_)))
     }
 
-    /// The plan as one part, but for what runs inside of databases, and what makes them.
+    /// Its scripts, each of which has a transaction of its own after everything else.
+    pub fn scripts(&self) -> Part<'static> {
+        self.picked(|change| change.script().is_some())
+    }
+
+    /// The plan as one part, but for what runs inside of databases, what makes them, and scripts.
     pub fn on_the_server(&self) -> Part<'_> {
         let steps = &self.plan().steps;
-        let is_here = |change: &Change| change.database().is_none() && !matches!(change, Change::CreateDatabase(_));
         if steps.iter().all(|step| is_here(&step.change)) {
             return Part { steps: Cow::Borrowed(steps), positions: None, units: None };
         }
@@ -98,7 +102,7 @@ impl GuardedPlan {
                 }
                 _ => None,
             };
-            change.database().is_none() && named.is_none_or(|name| !new.contains(name))
+            is_here(change) && named.is_none_or(|name| !new.contains(name))
         })
     }
 
@@ -115,10 +119,7 @@ impl GuardedPlan {
         if renamed.is_empty() {
             return self.on_the_server();
         }
-        self.picked(|change| {
-            let makes = matches!(change, Change::CreateDatabase(_));
-            change.database().is_none() && !makes && !is_with_rename(change, &renamed)
-        })
+        self.picked(|change| is_here(change) && !is_with_rename(change, &renamed))
     }
 
     fn renamed(&self) -> BTreeSet<&str> {
@@ -156,8 +157,17 @@ impl GuardedPlan {
             change => Vec::from_iter(change.role()),
         });
         let roles: BTreeSet<&str> = named.collect();
+        self.made_by_name(|name| roles.contains(name))
+    }
+
+    /// All roles that are made, in the same way.
+    pub fn role_creations(&self) -> Part<'static> {
+        self.made_by_name(|_| true)
+    }
+
+    fn made_by_name(&self, wanted: impl Fn(&str) -> bool) -> Part<'static> {
         let mut part = self.picked(|change| match change {
-            Change::CreateRole(role) => roles.contains(role.name.as_str()),
+            Change::CreateRole(role) => wanted(&role.name),
             Change::RenameRole { .. } => true,
             _ => false,
         });
@@ -222,6 +232,11 @@ impl Part<'_> {
         let parts = pack(units, room);
         (parts.len() > 1).then_some(parts)
     }
+}
+
+/// Whether a change goes into the transaction of what concerns the whole server.
+fn is_here(change: &Change) -> bool {
+    change.database().is_none() && !matches!(change, Change::CreateDatabase(_) | Change::RunScript(_))
 }
 
 /// Whether a change goes together with the renames of these roles.

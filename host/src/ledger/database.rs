@@ -1,5 +1,7 @@
 //! The ledger in the schema `rolewright`. Everything here runs inside the caller's transaction.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -9,6 +11,9 @@ use crate::resolve::{Record, Records};
 
 /// Cycles that are remembered; older ones go.
 const HISTORY_LENGTH: i64 = 1_000;
+
+/// What the keys of scripts begin with.
+const SCRIPT: &str = "script:";
 
 /// Decides by who owns the schema, and whether it could be made.
 pub(super) async fn locate(client: &Client, file: impl FnOnce() -> std::path::PathBuf) -> Result<Ledger, LedgerError> {
@@ -69,8 +74,13 @@ pub(super) async fn read(client: &Client) -> Result<Option<State>, LedgerError> 
         (Some(inputs), Some(fingerprint)) => Some(Converged { inputs, fingerprint }),
         _ => None,
     };
+    let mut scripts = BTreeMap::new();
+    for row in &state {
+        let Some(name) = row.try_get::<_, &str>(0)?.strip_prefix(SCRIPT) else { continue };
+        scripts.insert(name.to_owned(), record::script_digest(name, row.try_get(1)?)?);
+    }
     let expressions = value(expressions::KEY).map(|json| expressions::from_json(&json)).unwrap_or_default();
-    Ok(Some(State { records, converged, expressions, adopted: false }))
+    Ok(Some(State { records, converged, expressions, scripts, adopted: false }))
 }
 
 /// What was last seen to need nothing; `None` where there is no ledger to ask.
@@ -155,6 +165,19 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
     if !update.removed.is_empty() {
         let sql = "DELETE FROM rolewright.roles WHERE name = ANY ($1)";
         client.execute_typed(sql, &[(&update.removed, Type::TEXT_ARRAY)]).await?;
+    }
+    for (name, digest) in &update.scripts {
+        let key = format!("{SCRIPT}{name}");
+        match digest {
+            Some(digest) => {
+                let sql = include_str!("queries/set_script.sql");
+                client.execute_typed(sql, &[(&key, Type::TEXT), (digest, Type::TEXT)]).await?;
+            }
+            None => {
+                let sql = "DELETE FROM rolewright.state WHERE key = $1";
+                client.execute_typed(sql, &[(&key, Type::TEXT)]).await?;
+            }
+        }
     }
     if let Some(entry) = &update.history {
         let (summary, steps) = (entry.summary.to_string(), entry.steps.to_string());

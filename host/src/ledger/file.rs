@@ -23,6 +23,9 @@ struct LedgerFile {
     fingerprint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policies: Option<String>,
+    /// Digests by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    scripts: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +49,7 @@ pub(super) fn beside(state_file: &Path) -> PathBuf {
 /// `None`: there is no such file yet.
 pub(super) fn read(path: &Path) -> Result<Option<State>, LedgerError> {
     let Some(file) = load(path)? else { return Ok(None) };
-    let mut state = State::default();
+    let mut state = State { scripts: file.scripts, ..State::default() };
     for (name, entry) in file.roles {
         let json = entry.applied.as_ref().map(|json| json.get());
         let (applied, leaving_since) = record::applied_of(&name, json)?;
@@ -76,6 +79,7 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
         inputs: None,
         fingerprint: None,
         policies: None,
+        scripts: BTreeMap::new(),
     });
     for rename in &update.renamed {
         file.roles.remove(&rename.to);
@@ -107,6 +111,12 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     }
     if let Some(known) = &update.expressions {
         file.policies = Some(expressions::to_json(known));
+    }
+    for (name, digest) in &update.scripts {
+        match digest {
+            Some(digest) => file.scripts.insert(name.clone(), digest.clone()),
+            None => file.scripts.remove(name),
+        };
     }
     file.inputs = update.converged.as_ref().map(|converged| converged.inputs.clone());
     file.fingerprint = update.converged.as_ref().map(|converged| converged.fingerprint.clone());

@@ -13,6 +13,7 @@ mod file;
 mod record;
 pub mod state_file;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct State {
     pub converged: Option<Converged>,
     /// How the server prints the expressions of policies that were set.
     pub expressions: Expressions,
+    /// Scripts that have run, with the digest of what ran last.
+    pub scripts: BTreeMap<String, String>,
     /// Whether the records were taken from a state file, since the ledger was never written.
     pub adopted: bool,
 }
@@ -77,6 +80,8 @@ pub struct Update {
     pub upserts: Records,
     /// Roles that are no longer managed.
     pub removed: Vec<String>,
+    /// Scripts that have run, with their digests; `None`: one that is to run again.
+    pub scripts: BTreeMap<String, Option<String>>,
     /// A line for the history.
     pub history: Option<HistoryEntry>,
     /// What is to be known of the expressions of policies from now on; `None`: what was known before.
@@ -109,6 +114,7 @@ impl Update {
         self.renamed.is_empty()
             && self.upserts.is_empty()
             && self.removed.is_empty()
+            && self.scripts.is_empty()
             && self.history.is_none()
             && self.expressions.is_none()
             && self.converged.is_none()

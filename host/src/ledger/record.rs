@@ -302,6 +302,18 @@ pub(super) fn applied_of(name: &str, json: Option<&str>) -> Result<(Option<Role>
     from_json(name, json).map(|(role, leaving_since)| (Some(role), leaving_since))
 }
 
+#[derive(Deserialize)]
+struct RanScript {
+    digest: String,
+}
+
+/// The digest in the record of a script, beside which stands when it ran.
+pub(super) fn script_digest(name: &str, json: &str) -> Result<String, LedgerError> {
+    let unreadable =
+        |error: serde_json::Error| LedgerError::Unreadable { name: format!("script {name}"), why: error.to_string() };
+    serde_json::from_str(json).map(|ran: RanScript| ran.digest).map_err(unreadable)
+}
+
 /// `None` for what older records say without it.
 fn mode_word(mode: Mode) -> Option<&'static str> {
     let known = Mode::WORDS.iter().filter(|(_, known)| *known != Mode::Authoritative);

@@ -150,10 +150,13 @@ impl Change {
     }
 
     /// Whom the change succeeds or fails with: the role that it is about, or the database, or the table whose rows it is
-    /// about, as these are called in a sentence. What everybody may there belongs to the database.
+    /// about, or the script, as these are called in a sentence. What everybody may there belongs to the database.
     pub fn subject(&self) -> Cow<'_, str> {
         if let Change::SecureTable { table, .. } = self {
             return table.to_string().into();
+        }
+        if let Some(script) = self.script() {
+            return script_in_words(script).into();
         }
         match self.own_database() {
             Some(database) => in_words(database).into(),
@@ -184,6 +187,14 @@ impl Change {
                     _ => grant.database.as_deref(),
                 }
             }
+            _ => None,
+        }
+    }
+
+    /// The script that it runs.
+    pub fn script(&self) -> Option<&str> {
+        match self {
+            Change::RunScript(name) => Some(name),
             _ => None,
         }
     }
@@ -228,6 +239,11 @@ impl Change {
 /// told the same as the database.
 pub fn in_words(database: &str) -> String {
     format!("database {database:?}")
+}
+
+/// What a script is called among roles that succeed or fail.
+pub fn script_in_words(script: &str) -> String {
+    format!("script {script:?}")
 }
 
 /// How bad it is if the step turns out to be a mistake.

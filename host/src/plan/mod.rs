@@ -77,8 +77,16 @@ pub struct Counts {
     pub databases_created: usize,
     /// Databases that are changed in any way, or a schema in them, or what PUBLIC may there.
     pub databases_updated: usize,
+    /// Scripts that are run.
+    #[serde(skip_serializing_if = "is_none")]
+    pub scripts_run: usize,
     /// Steps whose cause is drift.
     pub drift: usize,
+}
+
+/// Most plans run no script.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Plan {
@@ -95,6 +103,11 @@ impl Plan {
         })
     }
 
+    /// Names of the scripts that it runs, in their order.
+    pub fn scripts(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| step.change.script())
+    }
+
     /// Counts roles, not steps: a user with three changes is one user updated. `users` names every
     /// role that is a user on either side.
     pub fn counts(&self, users: &BTreeSet<&str>) -> Counts {
@@ -107,6 +120,7 @@ impl Plan {
             if step.cause == Cause::Drift {
                 counts.drift += 1;
             }
+            counts.scripts_run += usize::from(step.change.script().is_some());
             match &step.change {
                 Change::CreateDatabase(database) => made.insert(database.name.as_str()),
                 change => change.own_database().is_some_and(|name| altered.insert(name)),

@@ -9,8 +9,8 @@
 //! 4. owners of databases and schemas, and new schemas: what a former owner is to keep is granted after it; then the
 //!    row-level security of tables: whoever is granted something there sees no row that is not his
 //! 5. what is given: memberships, privileges, settings
-//! 6. scripts
-//! 7. drops
+//! 6. drops
+//! 7. scripts: they meet everything else as it is to be
 
 use std::collections::BTreeMap;
 
@@ -41,8 +41,8 @@ fn key<'a>(step: &'a Step, depth: &BTreeMap<String, i64>) -> Key<'a> {
         Change::GrantRole { .. } => (9, 0, role),
         Change::GrantPrivilege { .. } => (10, 0, role),
         Change::SetSetting { .. } => (11, 0, role),
-        Change::RunScript(name) => (12, 0, name),
-        Change::DropRole { name, .. } => (13, 0, name),
+        Change::DropRole { name, .. } => (12, 0, name),
+        Change::RunScript(name) => (13, 0, name),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Outcome<'a> {
     pub roles: Roles<'a>,
     /// Roles that got their password from a Secret.
     pub passwords_set: BTreeSet<String>,
+    /// Scripts that were run.
+    pub scripts_run: BTreeSet<String>,
 }
 
 /// Roles by name, most of them as found.
@@ -37,7 +39,7 @@ pub struct Impossible {
 /// Applies the steps, in their order, to a copy of the roles found.
 pub fn replay<'a>(actual: &'a BTreeMap<String, Role>, steps: &[Step]) -> Result<Outcome<'a>, Impossible> {
     let roles = actual.iter().map(|(name, role)| (name.clone(), Cow::Borrowed(role))).collect();
-    let mut outcome = Outcome { roles, passwords_set: BTreeSet::new() };
+    let mut outcome = Outcome { roles, passwords_set: BTreeSet::new(), scripts_run: BTreeSet::new() };
     for (index, step) in steps.iter().enumerate() {
         apply(&mut outcome, &step.change).map_err(|why| Impossible {
             number: index + 1,
@@ -153,8 +155,11 @@ fn apply(outcome: &mut Outcome<'_>, change: &Change) -> Result<(), String> {
         }
         // Databases and tables have no part in what roles are; the guard compares them by themselves.
         Change::CreateDatabase(_) | Change::AlterDatabase(_) | Change::SecureTable { .. } => {}
-        Change::RunScript(_) => {
-            return Err(format!("this version of Rolewright does not carry out {}", change.action()));
+        // What it does is not known; that it has been run is.
+        Change::RunScript(name) => {
+            if !outcome.scripts_run.insert(name.clone()) {
+                return Err(format!("the script {name:?} is run already"));
+            }
         }
     }
     Ok(())

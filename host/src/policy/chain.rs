@@ -14,6 +14,7 @@ use super::error::{ChainError, LoadError, PolicyError};
 use super::load::{self, Wasi};
 use super::module::{Module, ModuleInfo, Recipe};
 use super::question::{self, Bridge, Draft, about_bridge, about_draft, about_spec};
+use super::scripts::AllowedScript;
 use super::{Context, Observer, Stage, Verdict, WIT_VERSION};
 use crate::model::{Database, Finding, Role, Severity, Spec};
 use crate::plan::{Proposal, Step, Touch};
@@ -24,6 +25,7 @@ pub struct Chain {
     /// Index of the one module that plans.
     planner: usize,
     digest: String,
+    allow_scripts: Vec<AllowedScript>,
     observer: Arc<dyn Observer>,
 }
 
@@ -119,8 +121,23 @@ impl Chain {
                 return Err(ChainError::SeveralPlanners { place, names });
             }
         };
+        let entries = || document.entries.iter().enumerate();
+        if let Some((_, entry)) = entries().find(|(at, entry)| *at != planner && !entry.allow_scripts.is_empty()) {
+            return Err(ChainError::ScriptsElsewhere { place: entry.place.clone(), name: entry.name.clone() });
+        }
+        let allow_scripts = document.entries.get(planner).map(|entry| entry.allow_scripts.clone()).unwrap_or_default();
         let digest = digest(document, &modules);
-        Ok(Chain { modules, planner, digest, observer: Arc::clone(&runtime.observer) })
+        Ok(Chain { modules, planner, digest, allow_scripts, observer: Arc::clone(&runtime.observer) })
+    }
+
+    /// Whether plans may run the script of this name and digest.
+    pub fn allows_script(&self, name: &str, digest: &str) -> bool {
+        self.allow_scripts.iter().any(|allowed| allowed.allows(name, digest))
+    }
+
+    /// The planner's name in the chain.
+    pub fn planner(&self) -> &str {
+        self.modules.get(self.planner).map_or("", |module| module.info.name.as_str())
     }
 
     /// Changes with anything that could change an answer: names, modules, settings, their order.
@@ -336,6 +353,9 @@ fn digest(document: &Document, modules: &[Module]) -> String {
         // What most chains have is left out.
         if (entry.mode, entry.wasi) != (Mode::Enforce, Wasi::None) {
             add(&format!("{:?} {:?}", entry.mode, entry.wasi));
+        }
+        for script in &entry.allow_scripts {
+            add(&format!("allow-script {script}"));
         }
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

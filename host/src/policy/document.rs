@@ -15,6 +15,7 @@ use super::convert::is_kebab_case;
 use super::error::ChainError;
 use super::limits::Limits;
 use super::load::Wasi;
+use super::scripts::AllowedScript;
 
 /// More than any chain needs.
 const MAX_BYTES: u64 = 1 << 20;
@@ -119,6 +120,8 @@ pub struct Entry {
     pub public_keys: Vec<PathBuf>,
     /// Which servers it is for.
     pub targets: Targets,
+    /// Scripts of users.yaml that its plans may run; only a planner has any.
+    pub allow_scripts: Vec<AllowedScript>,
     /// What replaces the limits of every chain.
     pub(super) limits: OwnLimits,
     /// `file:line:column: `; empty for the built-in chain.
@@ -169,6 +172,8 @@ struct RawEntry {
     allow_mutable_tags: bool,
     #[serde(default)]
     public_keys: Vec<PathBuf>,
+    #[serde(default)]
+    allow_scripts: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +207,7 @@ impl Document {
             allow_mutable_tags: false,
             public_keys: Vec::new(),
             targets: Targets::default(),
+            allow_scripts: Vec::new(),
             limits: OwnLimits::default(),
             place: String::new(),
         };
@@ -319,6 +325,7 @@ impl Parser<'_> {
         };
         Ok(Entry {
             sha256: raw.sha256.map(|digest| self.sha256(&name, &digest)).transpose()?,
+            allow_scripts: self.allow_scripts(&name, &raw.allow_scripts)?,
             limits: raw.limits.map(|limits| self.limits(&name, limits)).transpose()?.unwrap_or_default(),
             public_keys: raw.public_keys.iter().map(|key| self.directory.unwrap_or(Path::new("")).join(key)).collect(),
             place: format!("{}:{}:{}: ", self.path.display(), location.line(), location.column()),
@@ -331,6 +338,28 @@ impl Parser<'_> {
             targets: raw.targets,
             name,
         })
+    }
+
+    /// Who writes users.yaml must not be who says which SQL of it may run.
+    fn allow_scripts(&self, name: &str, raw: &[Spanned<String>]) -> Result<Vec<AllowedScript>, ChainError> {
+        if let (Some(first), None) = (raw.first(), self.directory) {
+            let message = format!(
+                "the policy `{name}` has `allowScripts`, and a chain in the ConfigMap cannot allow what the ConfigMap \
+                 holds: put the chain into a file of the operator's, and name that by POLICIES"
+            );
+            return Err(self.error(first.referenced, message));
+        }
+        let one = |text: &Spanned<String>| {
+            AllowedScript::parse(&text.value).ok_or_else(|| {
+                let message = format!(
+                    "`allowScripts` of the policy `{name}` lists names of scripts, or `name@sha256:…` for one text only, \
+                     and {:?} is neither",
+                    text.value
+                );
+                self.error(text.referenced, message)
+            })
+        };
+        raw.iter().map(one).collect()
     }
 
     fn origin(&self, name: &str, module: &Spanned<String>) -> Result<Origin, ChainError> {
@@ -468,6 +497,7 @@ mod tests {
             ("a tag", "policies:\n  - {name: a, module: 'oci://example.org/a:latest'}\n"),
             ("keys for a file", "policies:\n  - {name: a, module: a.wasm, publicKeys: [k.pem]}\n"),
             ("a short digest", "policies:\n  - {name: a, module: a.wasm, sha256: abc}\n"),
+            ("no script", "policies:\n  - {name: a, module: a.wasm, allowScripts: ['audit@sha256:abc']}\n"),
         ];
         let said: Vec<_> = cases.iter().map(|(case, text)| format!("{case}:\n    {}\n", message(text))).collect();
         insta::assert_snapshot!(said.concat());
@@ -498,6 +528,8 @@ mod tests {
             Document::parse(Path::new("configmap/users#policies.yaml"), &text, None)
         };
         assert!(parse("/srv/a.wasm").is_ok() && parse("standard").is_ok() && parse("'configmap:a'").is_ok());
+        let error = parse("standard, allowScripts: [audit]").unwrap_err().to_string();
+        assert!(error.contains("allowScripts") && error.contains("POLICIES"), "{error}");
         let error = parse("a.wasm").unwrap_err().to_string();
         assert!(error.contains("configmap/users#policies.yaml:1:") && error.contains("absolute path"), "{error}");
     }

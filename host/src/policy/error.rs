@@ -268,6 +268,16 @@ pub enum ChainError {
         /// `transform` or `plan`.
         stage: Stage,
     },
+    /// Only a planner orders scripts.
+    #[error(
+        "{place}policy `{name}` has `allowScripts`, and makes no plan: write it at the planner, the one that exports `plan`"
+    )]
+    ScriptsElsewhere {
+        /// `file:line:column: `.
+        place: String,
+        /// Its name in the chain.
+        name: String,
+    },
     /// Nobody makes the plan.
     #[error(
         "{place}no policy of the chain exports `plan`, so nothing would ever be done: add `{{name: standard, module: \

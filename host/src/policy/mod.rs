@@ -29,6 +29,7 @@ mod memo;
 mod module;
 mod question;
 mod recheck;
+mod scripts;
 #[cfg(test)]
 mod tests;
 mod wasi;
@@ -46,6 +47,7 @@ pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
 pub use load::{Description, Wasi};
 pub use module::ModuleInfo;
+pub use scripts::AllowedScript;
 
 /// Version of the WIT package `rolewright:policy` that this host speaks.
 pub const WIT_VERSION: &str = "0.1.0";

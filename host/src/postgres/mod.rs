@@ -18,6 +18,7 @@ pub mod rehearse;
 pub mod removal;
 pub mod retry;
 pub mod row_security;
+pub mod script;
 mod shared;
 pub mod snapshot;
 pub mod target;

@@ -106,6 +106,11 @@ impl Pool {
         &self.0.target
     }
 
+    /// What its sessions impose on themselves.
+    pub fn limits(&self) -> SessionLimits {
+        self.0.limits
+    }
+
     /// How many sessions are open now: lent, being opened or cleared, and idle.
     pub fn open(&self) -> usize {
         let idle = self.0.idle().len();

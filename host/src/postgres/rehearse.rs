@@ -11,9 +11,11 @@ use super::connect::connect;
 use super::explain::{Attempt, ServerError};
 use super::removal::{self, Removals};
 use super::retry;
+use super::script;
 use super::target::Target;
 use crate::guard::GuardedPlan;
 use crate::guard::parts::{Inside, Part};
+use crate::model::Script;
 use crate::plan::Removal;
 use crate::printable;
 use crate::sql::statement::Renderer;
@@ -61,9 +63,10 @@ pub async fn rehearse(
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
+    scripts: &[&Script],
 ) -> Result<Rehearsal, Error> {
     apply::lock(client).await?;
-    let rehearsal = in_lock(client, target, plan, renderer, verifiers).await;
+    let rehearsal = in_lock(client, target, plan, renderer, verifiers, scripts).await;
     apply::unlock(client).await?;
     rehearsal
 }
@@ -74,6 +77,7 @@ async fn in_lock(
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
+    scripts: &[&Script],
 ) -> Result<Rehearsal, Error> {
     let untried: BTreeSet<String> = plan.plan().databases_created().map(str::to_owned).collect();
     let mut rehearsal = Rehearsal { untried, ..Rehearsal::default() };
@@ -142,6 +146,9 @@ async fn in_lock(
         }
         rehearsal.partly.insert(role, databases);
     }
+    let scripts = scripts.iter().filter(|script| !rehearsal.untried.contains(&script.database)).copied();
+    let scripts: Vec<&Script> = scripts.collect();
+    rehearsal.failed.extend(script::rehearse(target, plan, renderer, &scripts).await?);
     Ok(rehearsal)
 }
 

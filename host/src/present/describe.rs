@@ -165,7 +165,10 @@ fn details(view: &View<'_>, change: &Change) -> Vec<(Mark, String)> {
             let (mark, text) = secure_table(table, how);
             one(mark, text)
         }
-        Change::RunScript(script) => one(Mark::Change, format!("run script {}", name(script))),
+        Change::RunScript(script) => {
+            let told = view.script(script).map(super::script::in_words);
+            one(Mark::Change, told.unwrap_or_else(|| format!("run script {}", name(script))))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{View, provenance};
+use super::{View, provenance, script};
 use crate::model::Severity;
 use crate::plan::{Change, Counts, Removal};
 use crate::printable;
@@ -58,6 +58,8 @@ struct Step<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     removal: Option<&'a Removal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<script::Shown<'a>>,
 }
 
 /// The plan as a JSON document that ends with a line break.
@@ -76,7 +78,8 @@ pub fn render(view: &View<'_>) -> String {
     let steps = view.plan.steps.iter().map(|step| Step {
         action: step.change.action(),
         role: step.change.role(),
-        database: step.change.database().or(step.change.own_database()),
+        database: (step.change.database().or(step.change.own_database()))
+            .or_else(|| view.script(step.change.script()?).map(|script| script.database.as_str())),
         cause: step.cause.to_string(),
         risk: step.risk.to_string(),
         sql: view.sql_of(&step.change),
@@ -87,6 +90,7 @@ pub fn render(view: &View<'_>) -> String {
             Change::DropRole { name, .. } => view.plan.removals.get(name),
             _ => None,
         },
+        script: step.change.script().and_then(|name| view.script(name)).map(script::shown),
     });
     let wishes = provenance::wishes(view.touches).into_iter().map(|wish| {
         let provenance::Wish { role, policy, field, before, after } = wish;

@@ -6,6 +6,7 @@ pub mod dry_run;
 pub mod json;
 pub mod markdown;
 pub mod provenance;
+mod script;
 pub mod sql;
 pub mod status;
 pub mod text;
@@ -81,6 +82,9 @@ impl<'a> View<'a> {
     /// The SQL of one change for people to read: passwords named by their origin, hazards in names
     /// as escapes that mean the same.
     fn sql_of(&self, change: &Change) -> String {
+        if let Some(script) = change.script().and_then(|name| self.script(name)) {
+            return script::sql(script);
+        }
         let statements: Vec<String> = self
             .renderer(Style::People)
             .change(change)
@@ -121,6 +125,7 @@ impl<'a> View<'a> {
         let roles = [counts.roles_created, counts.roles_updated, counts.roles_deleted];
         add("role", &[(roles[0], "create"), (roles[1], "change"), (roles[2], "remove")]);
         add("database", &[(counts.databases_created, "create"), (counts.databases_updated, "change")]);
+        add("script", &[(counts.scripts_run, "run")]);
         text.push('.');
         match counts.drift {
             0 => {}

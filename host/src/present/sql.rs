@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::View;
 use super::describe::locks_out;
+use super::{View, script};
 use crate::model::Severity;
 use crate::plan::{Change, Step};
 use crate::printable::{is_hazard, line};
@@ -57,7 +57,8 @@ pub fn render(view: &View<'_>) -> String {
         write_inside(&mut text, view, &mut current, database, &taken);
     }
     let main = script(view, |change| {
-        change.database().is_none() && !makes(change) && !matches!(change, Change::RenameRole { .. })
+        let is_apart = makes(change) || matches!(change, Change::RenameRole { .. } | Change::RunScript(_));
+        change.database().is_none() && !is_apart
     });
     if !main.is_empty() || !removals.is_empty() {
         go_to(&mut text, &mut current, view.database);
@@ -79,6 +80,10 @@ pub fn render(view: &View<'_>) -> String {
         go_to(&mut text, &mut current, view.database);
     }
     write_removals(&mut text, view, &removals);
+    for script in view.plan.scripts().filter_map(|name| view.script(name)) {
+        go_to(&mut text, &mut current, &script.database);
+        script::write(&mut text, script);
+    }
     text
 }
 

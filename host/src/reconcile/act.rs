@@ -110,8 +110,11 @@ impl Reconciler {
         self.check_claim(client, &ledger).await?;
         let (unended, mut sessions) = self.end_sessions(client, planned, &kept_out(planned)).await?;
         // No transaction can hold these, so that it has been committed does not mean that all agrees.
-        progress.unfinished =
-            !unended.is_empty() || !locked_out(planned).is_empty() || !planned.observation.catalog.absent.is_empty();
+        progress.unfinished = !unended.is_empty()
+            || !locked_out(planned).is_empty()
+            || !planned.observation.catalog.absent.is_empty()
+            || plan.plan().scripts().next().is_some();
+        self.make_due(client, planned, &mut ledger).await?;
         let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
             return Ok(None);
         };
@@ -169,6 +172,8 @@ impl Reconciler {
             failed.extend(more);
             sessions += ended;
         }
+        let more = self.run_scripts(client, planned, plan, &failed, &mut ledger).await?;
+        failed.extend(more);
         Ok(Some((failed, sessions)))
     }
 

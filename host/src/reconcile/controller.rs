@@ -303,8 +303,10 @@ impl Controller {
             report.failed.iter().flat_map(|failed| failed.steps.iter().copied()).collect();
         let steps = &report.planned.plan.steps;
         for (_, step) in steps.iter().enumerate().filter(|(index, _)| !failed.contains(index)).take(LOGGED_STEPS) {
-            let database = step.change.own_database();
+            let script = step.change.script().and_then(|name| report.planned.observation.parsed.scripts.get(name));
+            let database = step.change.own_database().or(script.map(|script| script.database.as_str()));
             let role = step.change.role().filter(|_| database.is_none());
+            let subject = step.change.script().or(database).or(role).unwrap_or_default();
             tracing::info!(
                 role,
                 database,
@@ -313,7 +315,7 @@ impl Controller {
                 by = step.by,
                 "{} {}: {}",
                 step.change.action(),
-                printable::name(database.or(role).unwrap_or_default()),
+                printable::name(subject),
                 printable::line(&step.reason)
             );
         }

@@ -1,12 +1,12 @@
 //! From what was seen to a plan that has been judged: the policies validate, transform and plan,
 //! the host completes, orders and judges. Nothing is changed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::rights::{self, LeftOut};
-use super::{CycleError, Observation, Reconciler, digest, observe};
+use super::{CycleError, Observation, Reconciler, digest, observe, scripts};
 use crate::guard::{self, Bounds, GuardedPlan, Held, Judgement, Refusal};
 use crate::model::{Finding, Mode, PUBLIC, Role, SecretState, Severity, Spec};
 use crate::plan::cause::{self, Applied};
@@ -133,8 +133,12 @@ impl Reconciler {
         approved: Option<&str>,
     ) -> Result<Planned, CycleError> {
         let context = self.context(&observation);
+        let told =
+            scripts::offer(&mut observation.spec, &observation.parsed.scripts, &observation.state.scripts, chain);
+        let offered: BTreeSet<String> = observation.spec.scripts.iter().cloned().collect();
         let (mut spec, mut findings, touches) =
             tokio::task::block_in_place(|| declare(chain, &context, std::mem::take(&mut observation.spec)))?;
+        findings.extend(told);
         let terms = terms::in_force(&mut spec, observe::now());
         findings.extend(terms.findings);
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
@@ -181,6 +185,7 @@ impl Reconciler {
         findings.extend(observation.generated.findings(steps.iter().map(|step| &step.change), &spec));
         explain_secrets(&mut resolved.findings, &spec, &observation.secrets);
         findings.extend(resolved.findings.iter().cloned());
+        findings.extend(scripts::left_out(&offered, &steps, &observation, &by));
         let mut declared = (0, 0);
         for role in spec.roles.values().filter(|role| role.mode != Mode::Present && role.name != PUBLIC) {
             let is_user = role.is_user() || spec.disabled.contains(&role.name);
@@ -189,7 +194,8 @@ impl Reconciler {
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         findings.extend(removals.iter().flat_map(|(role, removal)| obstacles(role, removal)));
-        let text = &observation.parsed.locations.document().text;
+        let text = observation.parsed.locations.document().text.as_str();
+        let text = (text, &observation.parsed.scripts);
         let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
         let disabled = &resolved.disabled | &resolved.removable_users;
         let plan = Arc::new(Plan { digest, steps, removals, disabled });
@@ -347,6 +353,7 @@ fn steps(
     plan::order::sort(&mut rest);
     let mut steps = renaming(&observation.renames, spec);
     steps.extend(rest);
+    scripts::settle(&mut steps, &observation.parsed.scripts, &observation.state.scripts);
     Ok((steps, planned.by))
 }
 

@@ -8,6 +8,7 @@ use super::Settings;
 use crate::catalog::Catalog;
 use crate::plan::{Change, Step};
 use crate::secret::Secrets;
+use crate::spec::Scripts;
 
 /// Folds texts into a SHA-256; lengths keep "ab", "c" apart from "a", "bc".
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl Fold {
 /// changes with its labels and with the time of its writing too. Of the time, what the policies asked for, and how many
 /// memberships have ended.
 pub(super) fn of_inputs(
-    text: &str,
+    (text, scripts): (&str, &Scripts),
     secrets: &Secrets,
     chain: &str,
     settings: &Settings,
@@ -41,6 +42,9 @@ pub(super) fn of_inputs(
 ) -> String {
     let mut fold = Fold::default();
     fold.text(env!("CARGO_PKG_VERSION")).text(text).text(chain);
+    for script in scripts.values().filter(|script| script.file.is_some()) {
+        fold.text(&script.name).text(&script.digest());
+    }
     for (reference, secret) in secrets {
         fold.text(&reference.name).text(&reference.key).text(&secret.version).text(&format!("{:?}", secret.state));
     }
@@ -54,13 +58,22 @@ pub(super) fn of_inputs(
 
 /// Digest of a plan: who approves it approves these steps, from this document and chain, on this
 /// server, with these roles as they are, under these settings.
-pub(super) fn of_plan(steps: &[Step], text: &str, chain: &str, catalog: &Catalog, settings: &Settings) -> String {
+pub(super) fn of_plan(
+    steps: &[Step],
+    (text, scripts): (&str, &Scripts),
+    chain: &str,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> String {
     let mut fold = Fold::default();
     let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
     fold.text(text).text(chain).text(&catalog.server.identity).text(reassign_owned_to);
     fold.text(&format!("{max_deletions:?} {protected_roles:?} {allowed_powers:?}"));
     for step in steps {
         fold.text(&format!("{:?} {:?}", step.change, step.risk));
+        if let Some(script) = step.change.script().and_then(|name| scripts.get(name)) {
+            fold.text(&script.digest());
+        }
         if let Some(role) = step.change.role() {
             fold.text(&format!("{:?} {:?}", catalog.oids.get(role), catalog.roles.get(role)));
         }

@@ -34,6 +34,7 @@ mod removals;
 mod report;
 mod rights;
 mod row_security;
+mod scripts;
 mod strength;
 mod term;
 
@@ -232,9 +233,16 @@ impl Reconciler {
         let verifiers = self.verifiers(planned)?;
         let client = self.pool.get().await?;
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
-        let rehearsal = rehearse::rehearse(&client, &self.settings.target, plan, &renderer, &verifiers)
-            .await
-            .map_err(|error| CycleError::postgres(&error, "rehearse the plan", &planned.observation.catalog.server))?;
+        let rehearsal = rehearse::rehearse(
+            &client,
+            &self.settings.target,
+            plan,
+            &renderer,
+            &verifiers,
+            &planned.scripts(),
+        )
+        .await
+        .map_err(|error| CycleError::postgres(&error, "rehearse the plan", &planned.observation.catalog.server))?;
         Ok(Some(rehearsal))
     }
 

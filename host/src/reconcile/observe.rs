@@ -1,7 +1,7 @@
 //! Reads all that a cycle is about: the document, the Secrets, the catalog and the ledger; and
 //! finds out whose passwords are in force.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -77,14 +77,24 @@ impl Reconciler {
         *self.declared.lock().unwrap_or_else(PoisonError::into_inner) =
             Declared { directives: declaration.directives.clone(), revision: declaration.revision.clone() };
         let chain = self.policies.in_force(&declaration).await?;
-        let Declaration { document, directives, revision, .. } = declaration;
+        let Declaration { document, directives, revision, mut files, .. } = declaration;
         let asked_for_all = self.asked_anew(&directives);
         let mut parsed = tokio::task::block_in_place(|| spec::parse(&document)).map_err(CycleError::Spec)?;
+        let beside: BTreeSet<String> = parsed.files().into_iter().filter(|name| !files.contains_key(name)).collect();
+        if !beside.is_empty() {
+            files.extend(self.source.files(&beside).await?);
+        }
+        parsed.read_files(&files).map_err(CycleError::Spec)?;
         let mut secrets = self.source.secrets(&parsed.secrets()).await?;
         let generated = self.foresee(&parsed, &mut secrets)?;
         let ended = terms::ended(&parsed.spec, now());
-        let inputs =
-            digest::of_inputs(&document.text, &secrets, chain.digest(), &self.settings, (clock(&chain), ended));
+        let inputs = digest::of_inputs(
+            (&document.text, &parsed.scripts),
+            &secrets,
+            chain.digest(),
+            &self.settings,
+            (clock(&chain), ended),
+        );
         let (client, seen) = greeted?;
 
         if let Some((server, fingerprint)) = seen.filter(|_| !asked_for_all && !generated.is_due()) {

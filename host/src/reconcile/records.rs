@@ -182,13 +182,19 @@ pub(super) fn history(planned: &Planned, positions: &BTreeSet<usize>) -> Option<
     let steps: Vec<serde_json::Value> = done
         .iter()
         .map(|step| {
-            json!({
+            let mut told = json!({
                 "action": step.change.action(),
                 "role": step.change.role(),
                 "database": step.change.database().or(step.change.own_database()),
                 "cause": step.cause.to_string(),
                 "by": step.by,
-            })
+            });
+            if let Some(script) = step.change.script().and_then(|name| planned.observation.parsed.scripts.get(name)) {
+                told["script"] = script.name.as_str().into();
+                told["database"] = script.database.as_str().into();
+                told["digest"] = script.digest().into();
+            }
+            told
         })
         .collect();
     let done = Plan { steps: done, ..Plan::default() };

@@ -16,7 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::manifest::{Manifest, Object};
 use super::value::absent;
-use super::{Declaration, Source, SourceError};
+use super::{Declaration, SCRIPT_SUFFIX, Source, SourceError};
 use crate::model::SecretState;
 use crate::secret::{NewSecret, Secret, SecretRef, Secrets};
 use crate::spec::yaml::MAX_BYTES;
@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 5;
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// A directory of `*.yaml` and `*.yml` files, not searched any deeper. Symbolic links are followed,
+/// A directory of `*.yaml` and `*.yml` files, and of `*.sql` files that they name, not searched any deeper. Symbolic links are followed,
 /// as mounted ConfigMaps need it; names that begin with a dot are left out.
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -138,6 +138,14 @@ impl Source for Directory {
             let written = self.blocking(move |inner| Ok(inner.write(&secret))).await;
             written.unwrap_or_else(|error| Err(error.to_string()))
         })
+    }
+
+    fn files<'a>(
+        &'a self,
+        wanted: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, String>, SourceError>> {
+        let wanted = wanted.clone();
+        Box::pin(self.blocking(move |inner| inner.files(&wanted)))
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {
@@ -277,8 +285,9 @@ impl Inner {
                 }
                 Err((path, cause)) => return (Err(io_error(&path, cause)), None),
             };
+            let manifests = before.iter().filter(|(name, _)| !name.ends_with(SCRIPT_SUFFIX));
             let files: Result<Vec<File>, SourceError> =
-                before.iter().map(|(name, stamp)| self.read_file(name, *stamp)).collect();
+                manifests.map(|(name, stamp)| self.read_file(name, *stamp)).collect();
             if self.fingerprint().is_ok_and(|after| after == before) {
                 return (files, Some(before));
             }
@@ -298,7 +307,8 @@ impl Inner {
             let entry = entry.map_err(here)?;
             let name = entry.file_name();
             let shown = name.to_string_lossy();
-            if shown.starts_with('.') || !(shown.ends_with(".yaml") || shown.ends_with(".yml")) {
+            let is_known = [".yaml", ".yml", SCRIPT_SUFFIX].iter().any(|suffix| shown.ends_with(suffix));
+            if shown.starts_with('.') || !is_known {
                 continue;
             }
             let path = entry.path();
@@ -321,25 +331,58 @@ impl Inner {
         Ok((version_of(name, 0, stamp), file.manifest))
     }
 
+    /// Texts of scripts beside the manifests. A change of one that is not named makes another cycle, too, and is
+    /// nothing to it.
+    fn files(&self, wanted: &BTreeSet<String>) -> Result<BTreeMap<String, String>, SourceError> {
+        let mut files = BTreeMap::new();
+        for name in wanted {
+            let path = self.path.join(name);
+            let stamp = || match fs::metadata(&path) {
+                Ok(metadata) => Ok(metadata.is_file().then(|| Stamp::new(&metadata))),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(cause) => Err(io_error(&path, cause)),
+            };
+            let mut attempts = 0;
+            while let Some(before) = stamp()? {
+                let text = self.read_text(&path, before)?;
+                if stamp()? == Some(before) {
+                    files.insert(name.clone(), text);
+                    break;
+                }
+                attempts += 1;
+                if attempts == ATTEMPTS {
+                    return Err(SourceError::Unstable { origin: path.display().to_string() });
+                }
+                std::thread::sleep(SETTLE);
+            }
+        }
+        Ok(files)
+    }
+
     fn read_file(&self, name: &str, stamp: Stamp) -> Result<File, SourceError> {
         let path = self.path.join(name);
+        let text = Zeroizing::new(self.read_text(&path, stamp)?);
+        let manifest = Manifest::read(path.display().to_string(), text)?;
+        Ok(File { name: name.to_owned(), stamp, manifest })
+    }
+
+    /// The text of a file, which may hold Secrets.
+    fn read_text(&self, path: &Path, stamp: Stamp) -> Result<String, SourceError> {
         let shown = path.display().to_string();
         let malformed = |message: String| SourceError::Malformed { place: shown.clone(), message };
-        let file = fs::File::open(&path).map_err(|cause| io_error(&path, cause))?;
+        let file = fs::File::open(path).map_err(|cause| io_error(path, cause))?;
         // With room for everything at once, no half-grown buffer is left behind unwiped.
         let size = usize::try_from(stamp.size).unwrap_or(MAX_BYTES).min(MAX_BYTES);
         let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|cause| io_error(&path, cause))?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|cause| io_error(path, cause))?;
         if bytes.len() > MAX_BYTES {
             return Err(malformed(format!("the file is larger than 1 MiB ({MAX_BYTES} bytes); split it")));
         }
-        let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
+        String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             error.into_bytes().zeroize();
             malformed(format!("the file is not UTF-8 text: byte {at} does not belong to any character"))
-        })?;
-        let manifest = Manifest::read(shown.clone(), Zeroizing::new(text))?;
-        Ok(File { name: name.to_owned(), stamp, manifest })
+        })
     }
 }
 

@@ -330,3 +330,24 @@ async fn the_source_can_be_had_behind_a_pointer() {
     assert_eq!(place.plain(source.describe()), "directory DIR");
     assert!(tokio::spawn(async move { source.document().await.is_ok() }).await.unwrap());
 }
+
+#[tokio::test]
+async fn the_text_of_a_script_lies_in_the_configmap_or_beside_it() {
+    let map = format!("{MAP}  inner.sql: SELECT 1\n  notes.txt: n\n");
+    let place = Place::with(&[("a.yaml", &map), ("beside.sql", "SELECT 2"), ("other.sql", "\u{0}")]);
+    let source = place.source();
+    let declaration = source.document().await.unwrap();
+    assert_eq!(declaration.files.into_iter().collect::<Vec<_>>(), [("inner.sql".to_owned(), "SELECT 1".to_owned())]);
+    let wanted: BTreeSet<String> = ["beside.sql", "absent.sql"].map(str::to_owned).into();
+    let found = source.files(&wanted).await.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("beside.sql".to_owned(), "SELECT 2".to_owned())]);
+
+    let none = tokio::time::timeout(Duration::from_millis(300), source.changed()).await;
+    assert!(none.is_err(), "nothing has changed");
+    place.write("beside.sql", "SELECT 3");
+    tokio::time::timeout(Duration::from_secs(5), source.changed()).await.unwrap();
+
+    fs::write(place.0.join("beside.sql"), [0xff]).unwrap();
+    let error = source.files(&wanted).await.unwrap_err().to_string();
+    assert!(error.contains("beside.sql") && error.contains("byte 0"), "{error}");
+}

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Declaration, Directives, POLICIES_KEY, SourceError, USERS_KEY, value};
+use super::{Declaration, Directives, POLICIES_KEY, SCRIPT_SUFFIX, SourceError, USERS_KEY, value};
 use crate::generated::{ANNOTATIONS, MANAGED_BY};
 use crate::model::SecretState;
 use crate::secret::{Held, Secret};
@@ -128,6 +128,7 @@ impl Object<'_> {
             policies: self
                 .text(POLICIES_KEY)?
                 .map(|text| Document::plain(format!("{}#{POLICIES_KEY}", self.manifest.file), text)),
+            files: self.files(),
             modules: self.modules()?,
             directives: Directives::read(annotation),
             revision: None,
@@ -143,6 +144,15 @@ impl Object<'_> {
             return Err(SourceError::Malformed { place: self.manifest.place(node.start), message });
         };
         Ok(Some(text.to_owned()))
+    }
+
+    /// The texts of scripts; a key that holds something else is missed by whoever names it.
+    fn files(&self) -> BTreeMap<String, String> {
+        let Some(Kind::Mapping(entries)) = self.node.get("data").map(|data| &data.kind) else {
+            return BTreeMap::new();
+        };
+        let scripts = entries.iter().filter(|entry| entry.key.text.ends_with(SCRIPT_SUFFIX));
+        scripts.filter_map(|Entry { key, value }| Some((key.text.clone(), value.text()?.to_owned()))).collect()
     }
 
     /// What `binaryData` holds.

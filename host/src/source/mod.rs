@@ -26,6 +26,9 @@ const USERS_KEY: &str = "users.yaml";
 /// The key of the policy chain in it.
 const POLICIES_KEY: &str = "policies.yaml";
 
+/// What the keys end in that hold the text of a script.
+const SCRIPT_SUFFIX: &str = ".sql";
+
 /// What a ConfigMap declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
@@ -33,6 +36,8 @@ pub struct Declaration {
     pub document: Document,
     /// The policy chain, if the ConfigMap holds one.
     pub policies: Option<Document>,
+    /// The texts of its other keys that end in `.sql`.
+    pub files: BTreeMap<String, String>,
     /// Policy modules in its `binaryData`.
     pub modules: BTreeMap<String, Vec<u8>>,
     /// What its annotations ask for.
@@ -74,6 +79,19 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// In words, if that may not be, or if what is there is not what it was to replace: then nothing is written.
     fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>>;
+
+    /// Reads files that users.yaml names and the ConfigMap has no key for, as far as they are there. Where there is
+    /// nothing but the ConfigMap, that is none.
+    ///
+    /// # Errors
+    /// If one is there and cannot be read whole.
+    fn files<'a>(
+        &'a self,
+        wanted: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, String>, SourceError>> {
+        let _ = wanted;
+        Box::pin(std::future::ready(Ok(BTreeMap::new())))
+    }
 
     /// Waits until something differs from what the last `document` or `secrets` has read; before
     /// the first of them, until something differs from when this was called. A change of something

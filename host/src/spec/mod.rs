@@ -31,6 +31,7 @@ mod row_security;
 #[cfg(test)]
 mod row_security_tests;
 pub mod schema;
+mod scripts;
 mod settings;
 mod targets;
 mod user;
@@ -44,4 +45,5 @@ pub(crate) use grants::{built_in_profile, built_in_profiles, routine};
 pub use locations::{Document, Locations};
 pub(crate) use names::{nearest, secret_name_problem};
 pub use parse::{DeclaredUser, Parsed, parse};
+pub use scripts::Scripts;
 pub(crate) use targets::{COLUMNS, Listed, Scope};

@@ -12,6 +12,7 @@ use super::grants::{Profiles, added_up};
 use super::locations::{Document, Locations};
 use super::modes::External;
 use super::names::{list, nearest};
+use super::scripts::Scripts;
 use super::user::{Edge, List, User};
 use super::yaml::{self, Entry, Kind, Node, Problem};
 use crate::catalog::is_predefined;
@@ -21,7 +22,7 @@ use crate::secret::SecretRef;
 /// More problems than anyone reads; the rest is counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-const TOP_KEYS: [&str; 6] = ["users", "roles", "databases", "profiles", "mode", "external"];
+const TOP_KEYS: [&str; 7] = ["users", "roles", "databases", "profiles", "mode", "external", "scripts"];
 
 /// What a good users.yaml says.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Parsed {
     pub spec: Spec,
     /// The users as they were written, by name.
     pub users: BTreeMap<String, DeclaredUser>,
+    /// Scripts with their texts, which no policy sees.
+    pub scripts: Scripts,
     /// Where everything stands.
     pub locations: Locations,
 }
@@ -90,6 +93,7 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
         databases: Databases::default(),
         mode: Mode::default(),
         external: External::new(),
+        scripts: Scripts::new(),
     };
     let declared = reader.document(&stream.documents);
     reader.across(&declared);
@@ -98,11 +102,12 @@ pub fn parse(document: &Document) -> Result<Parsed, Vec<Diagnostic>> {
     if !reader.problems.is_empty() {
         return Err(explain(&locations, reader.problems));
     }
+    let scripts = std::mem::take(&mut reader.scripts);
     let spec = spec(&declared, reader);
     let users = declared.into_iter().filter(|it| it.list == List::Users);
     let users = users.map(|user| (user.name.clone(), user.declared())).collect();
     drop(stream);
-    Ok(Parsed { spec, users, locations })
+    Ok(Parsed { spec, users, scripts, locations })
 }
 
 /// A text that is not YAML cannot be shown in part: nobody knows where a value ends.
@@ -132,6 +137,7 @@ pub(super) struct Reader {
     pub(super) databases: Databases,
     pub(super) mode: Mode,
     pub(super) external: External,
+    pub(super) scripts: Scripts,
 }
 
 impl Reader {
@@ -182,6 +188,9 @@ impl Reader {
         }
         if let Some(databases) = top.get("databases") {
             self.databases = self.declared_databases(databases);
+        }
+        if let Some(scripts) = top.get("scripts") {
+            self.scripts = self.declared_scripts(scripts);
         }
         let mut declared: Vec<User<'a>> = match &users.kind {
             Kind::Sequence(items) => self.entries(items, List::Users),

@@ -10,10 +10,11 @@ use super::generate::PERIOD;
 use super::grants::{TEMP, built_in_profiles};
 use super::modes::MODES;
 use super::names::MAX_NAME;
+use super::scripts::{MAX_SCRIPTS, SCRIPT_KEYS};
 use super::targets::{COLUMNS, Listed, Scope, on_column};
 use super::user::{List, PRIVILEGES};
 use crate::generated::PASSWORD_KEY;
-use crate::model::{Object, ObjectKind, PolicyCommand, Privileges};
+use crate::model::{Object, ObjectKind, PolicyCommand, Privileges, Run};
 
 /// The schema, in the words of draft 2020-12: <https://json-schema.org/draft/2020-12>.
 pub fn schema() -> Value {
@@ -46,6 +47,12 @@ pub fn schema() -> Value {
                 "description": "Names for what is often granted together in one schema.",
                 "type": "object",
                 "additionalProperties": profile(),
+            },
+            "scripts": {
+                "description": "Custom SQL by name: run where the operator's policy chain allows it, and a planner orders it.",
+                "type": "array",
+                "maxItems": MAX_SCRIPTS,
+                "items": script(),
             },
         },
     })
@@ -125,6 +132,33 @@ fn database() -> Value {
             "schemas": described(json!({ "type": "array", "items": schema }), "Made where they are absent, too."),
             "row_security": described(json!({ "type": "array", "items": row_security() }), "Row-level security, table by table."),
         },
+    })
+}
+
+fn script() -> Value {
+    let runs: Vec<&str> = Run::WORDS.iter().map(|(word, _)| *word).collect();
+    let property = |key: &str| match key {
+        "name" => {
+            described(json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]*$", "maxLength": MAX_NAME }), "Its name.")
+        }
+        "database" => described(name(), "Where it runs."),
+        "sql" => described(json!({ "type": "string", "minLength": 1 }), "Its text."),
+        "file" => described(
+            json!({ "type": "string", "pattern": "^[-_a-zA-Z0-9][-._a-zA-Z0-9]*\\.sql$", "maxLength": 253 }),
+            "Where its text is: another key of the ConfigMap, or a file beside it.",
+        ),
+        _ => described(
+            json!({ "enum": runs, "default": runs[0] }),
+            "once: when its text changes; on_change: after every plan that changes something, too.",
+        ),
+    };
+    let properties: Map<String, Value> = SCRIPT_KEYS.iter().map(|key| ((*key).to_owned(), property(key))).collect();
+    json!({
+        "type": "object",
+        "required": ["name", "database"],
+        "additionalProperties": false,
+        "properties": properties,
+        "oneOf": [{ "required": ["sql"] }, { "required": ["file"] }],
     })
 }
 

@@ -6,4 +6,5 @@ pub mod expression;
 mod privilege;
 pub mod quote;
 mod row_security;
+pub mod script;
 pub mod statement;

@@ -63,3 +63,22 @@ fn the_same_question_is_not_put_to_a_module_twice() {
     // Reviewed without the spec: nothing new.
     assert_eq!(ask(60, "bob"), 11);
 }
+
+#[test]
+fn only_the_planner_may_allow_scripts() {
+    let chain = |validator: &str, planner_entry: &str| {
+        let directory = Directory::new();
+        directory.write("v.wasm", Fixture::new("validator").component());
+        directory.write("p.wasm", planner().component());
+        let text = format!(
+            "policies:\n  - {{name: v, module: v.wasm{validator}}}\n  - {{name: p, module: p.wasm{planner_entry}}}\n"
+        );
+        let document = directory.write("policies.yaml", text);
+        Chain::load(&runtime(), Some(&document)).map_err(|error| directory.hide(error))
+    };
+    let allowed = chain("", ", allowScripts: [audit]").unwrap();
+    assert!(allowed.allows_script("audit", "sha256:") && !allowed.allows_script("other", "sha256:"));
+    assert_eq!(allowed.planner(), "p");
+    let error = chain(", allowScripts: [audit]", "").unwrap_err();
+    assert!(error.contains("policies.yaml:2:") && error.contains("write it at the planner"), "{error}");
+}

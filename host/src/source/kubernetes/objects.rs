@@ -10,7 +10,7 @@ use super::follow;
 use crate::generated::{ANNOTATIONS, MANAGED_BY};
 use crate::model::SecretState;
 use crate::secret::{Held, Secret};
-use crate::source::{Declaration, Directives, POLICIES_KEY, Revision, SourceError, USERS_KEY, value};
+use crate::source::{Declaration, Directives, POLICIES_KEY, Revision, SCRIPT_SUFFIX, SourceError, USERS_KEY, value};
 use crate::spec::Document;
 
 /// What is kept of a Secret. Its values are wiped when it goes.
@@ -53,10 +53,12 @@ pub(super) fn declaration(configmap: &ConfigMap, namespace: &str, name: &str) ->
     let annotations = configmap.metadata.annotations.as_ref();
     let metadata = &configmap.metadata;
     let policies = configmap.data.as_ref().and_then(|data| data.get(POLICIES_KEY));
+    let files = configmap.data.iter().flatten().filter(|(key, _)| key.ends_with(SCRIPT_SUFFIX));
     let binary = configmap.binary_data.iter().flatten().filter(|(key, _)| *key != USERS_KEY);
     Ok(Declaration {
         document: Document::plain(file, text),
         policies: policies.map(|text| Document::plain(format!("configmap/{name}#{POLICIES_KEY}"), text.clone())),
+        files: files.map(|(key, text)| (key.clone(), text.clone())).collect(),
         modules: binary.map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect(),
         directives: Directives::read(|key| annotations?.get(key).map(String::as_str)),
         revision: Some(Revision {
@@ -142,13 +144,14 @@ mod tests {
                     "name": "users", "uid": "u", "resourceVersion": "7",
                     "annotations": {"rolewright.dev/paused": "true", "rolewright.dev/approve": "sha256:ab"},
                 },
-                "data": {"users.yaml": "users: []\n"},
+                "data": {"users.yaml": "users: []\n", "views.sql": "SELECT 1", "notes.txt": "n"},
                 "immutable": true,
             })),
             "postgres",
             "users",
         )
         .unwrap();
+        assert_eq!(found.files, BTreeMap::from([("views.sql".to_owned(), "SELECT 1".to_owned())]));
         assert_eq!(found.document.text, "users: []\n");
         assert_eq!(found.document.file, "configmap/users#users.yaml");
         assert_eq!(found.revision.unwrap().resource_version, "7");
