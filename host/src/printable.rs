@@ -15,6 +15,11 @@ pub fn is_hazard(letter: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// `1 user`, `3 users`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The text on one line, hazards as `\n`, `\t` or `\u{202e}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hazard) {

@@ -13,7 +13,7 @@ use crate::import::{self, Imported, Unusual};
 use crate::ledger::Ledger;
 use crate::model::{PUBLIC, Standing};
 use crate::postgres::{ConnectError, Target, connect, objects, snapshot, unusual};
-use crate::printable;
+use crate::printable::{self, counted};
 use crate::reconcile::CycleError;
 use crate::spec::{self, Document};
 
@@ -143,5 +143,10 @@ fn tell(imported: &Imported, controller: &str) {
         }
     }
     let [users, roles, databases] = imported.counts();
-    eprintln!("note: {users} users, {roles} group roles and {databases} databases imported");
+    eprintln!(
+        "note: {}, {} and {} imported",
+        counted(users, "user"),
+        counted(roles, "group role"),
+        counted(databases, "database")
+    );
 }

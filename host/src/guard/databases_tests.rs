@@ -82,9 +82,7 @@ fn bounds() -> Bounds {
     }
 }
 
-/// The rules that a plan breaks which does all that is declared, and this.
-fn broken(changes: Vec<Change>) -> Vec<&'static str> {
-    let (catalog, resolved) = world();
+fn plan(changes: Vec<Change>) -> Plan {
     let proposals = changes.into_iter().map(|change| Proposal {
         change,
         risk: Risk::Safe,
@@ -92,8 +90,13 @@ fn broken(changes: Vec<Change>) -> Vec<&'static str> {
         path: String::new(),
     });
     let steps = assemble(proposals.collect(), "evil", |_| Cause::Spec);
-    let plan = Plan { digest: "sha256:1".into(), steps, ..Plan::default() };
-    match judge(plan.into(), "evil", &resolved, &catalog, &bounds()) {
+    Plan { digest: "sha256:1".into(), steps, ..Plan::default() }
+}
+
+/// The rules that a plan breaks which does all that is declared, and this.
+fn broken(changes: Vec<Change>) -> Vec<&'static str> {
+    let (catalog, resolved) = world();
+    match judge(plan(changes).into(), "evil", &resolved, &catalog, &bounds()) {
         Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
         Judgement::Held(held) => panic!("{held}"),
         Judgement::Pass(_) => Vec::new(),
@@ -161,4 +164,21 @@ fn nobody_is_granted_anything_on_the_ledger() {
     let mut rules = Vec::new();
     scope(0, &steps[0], &resolved, &catalog, &bounds(), &mut rules);
     assert_eq!(rules.iter().map(|violation| violation.rule).collect::<Vec<_>>(), ["ledger"]);
+}
+
+#[test]
+fn all_that_is_about_a_database_waits_with_it_and_nothing_else() {
+    let plan = GuardedPlan::unjudged(Arc::new(plan(as_declared())));
+    let part = plan.on_the_server();
+    let left = |subjects: &[&str]| {
+        let part = part.without(&subjects.iter().copied().collect());
+        part.steps().iter().map(|step| (step.change.action(), step.change.subject().into_owned())).collect::<Vec<_>>()
+    };
+    let all = left(&[]);
+    let of = |name: &str| all.iter().filter(|(_, subject)| subject == name).cloned().collect::<Vec<_>>();
+    let (new, shop) = (of("database \"new\""), of("database \"shop\""));
+    assert!(!new.is_empty() && shop.iter().any(|(action, _)| *action == "revoke-privilege"), "{all:?}");
+    assert_eq!(left(&["database \"shop\""]), new);
+    assert_eq!(left(&["database \"new\""]), shop);
+    assert_eq!(left(&["shop", "new", PUBLIC]), all);
 }

@@ -29,7 +29,7 @@ fn some_of(known: &[Privileges]) -> impl Strategy<Value = Privileges> + use<> {
 enum Inside {
     Unseen,
     Closed,
-    Seen(Objects),
+    Seen(Box<Objects>),
 }
 
 fn inside() -> impl Strategy<Value = Inside> {
@@ -50,7 +50,7 @@ fn inside() -> impl Strategy<Value = Inside> {
         }
         inside
     });
-    prop_oneof![1 => Just(Inside::Unseen), 1 => Just(Inside::Closed), 4 => seen.prop_map(Inside::Seen)]
+    prop_oneof![1 => Just(Inside::Unseen), 1 => Just(Inside::Closed), 4 => seen.prop_map(|objects| Inside::Seen(Box::new(objects)))]
 }
 
 fn role(name: &str, attributes: Attributes) -> Role {
@@ -93,7 +93,7 @@ fn server() -> impl Strategy<Value = Catalog> {
                 match inside {
                     Inside::Unseen => {}
                     Inside::Closed => drop(catalog.closed.insert(name.into(), "no way in".into())),
-                    Inside::Seen(objects) => drop(catalog.objects.insert(name.into(), objects)),
+                    Inside::Seen(objects) => drop(catalog.objects.insert(name.into(), *objects)),
                 }
             }
             untouched(catalog)

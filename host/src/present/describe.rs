@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{View, counted};
+use super::View;
 use crate::model::{
     Attributes, Database, Expiry, Grant, Limit, Membership, Object, PUBLIC, Privileges, Role, RowPolicy, SecretState,
     TableName,
 };
 use crate::plan::{Cause, Change, Risk, RolePatch, Securing, Step};
-use crate::printable::{line, name};
+use crate::printable::{counted, line, name};
 
 /// What happens to a subject, or to one thing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::catalog::Catalog;
 use crate::model::{Credential, Role, Severity};
 use crate::plan::Touch;
 use crate::plan::{Change, Counts, Plan};
-use crate::printable;
+use crate::printable::{self, counted};
 use crate::spec::Diagnostic;
 use crate::spec::Parsed;
 use crate::sql::statement::{Renderer, Style};
@@ -134,8 +134,4 @@ impl<'a> View<'a> {
         }
         text
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

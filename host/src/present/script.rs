@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{View, counted};
+use super::View;
 use crate::model::Script;
-use crate::printable::name;
+use crate::printable::{counted, name};
 use crate::sql::script::statements;
 
 /// What the session that runs a script has set.

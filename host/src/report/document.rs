@@ -10,8 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::facts::{Chain, Revision, UserState};
 use super::status::{Aspect, Condition, Observed, Status, Truth};
-use super::words::counted;
 use super::yaml::{Mapping, scalar};
+use crate::printable::counted;
 
 /// Bytes of the key `users` at most. A ConfigMap takes 1 MiB in all.
 pub const MAX_USERS: usize = 512 * 1024;

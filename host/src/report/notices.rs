@@ -4,8 +4,8 @@
 
 use super::facts::{Approval, Ended, Facts, FailureKind, Judged, Judgement, UserState};
 use super::status::{Aspect, NOT_REACHED, Status, Truth, held_message};
-use super::words::{bounded, counted, done, listed, one_line, short};
-use crate::printable;
+use super::words::{bounded, done, listed, one_line, short};
+use crate::printable::{self, counted};
 
 /// Bytes of a message at most: as many as an Event takes.
 pub const MAX_NOTE: usize = 1_000;

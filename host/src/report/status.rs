@@ -9,8 +9,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::facts::{Approval, Chain, Ended, Facts, FailureKind, Judged, Judgement, Revision, UserState};
-use super::words::{bounded, capitalized, counted, done, ended, listed, one_line, pending};
-use crate::printable;
+use super::words::{bounded, capitalized, done, ended, listed, one_line, pending};
+use crate::printable::{self, counted};
 
 /// Bytes of one message at most.
 pub const MAX_MESSAGE: usize = 1_024;

@@ -1,15 +1,10 @@
 //! Sentences for operators: counted, listed, on one line, and no longer than their place allows.
 
 use crate::plan::Counts;
-use crate::printable;
+use crate::printable::{self, counted};
 
 /// So many names of a list are told.
 const LISTED: usize = 10;
-
-/// `1 user`, `3 users`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
 
 /// `a`, `a, b and c`, or the first ten `and 37 more`.
 pub(super) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {

@@ -6,7 +6,7 @@ use super::drawing::{Drawing, Node};
 use super::phrase;
 use crate::access::path::{Can, Path, Source};
 use crate::access::who::{Answer, Answered};
-use crate::printable::{line, name};
+use crate::printable::{counted, line, name};
 
 /// So many ways are told for each role.
 const WAYS: usize = 3;
@@ -66,10 +66,6 @@ fn section(text: &mut String, title: &str, roles: &[&Answered]) {
             let _ = writeln!(text, "  {title:width$}  and in {more} more ways (--format json tells all)");
         }
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// For scripts.
