@@ -12,7 +12,7 @@
 
 mod databases;
 pub mod parts;
-mod powers;
+pub mod powers;
 pub mod privileges;
 mod renames;
 pub mod row_security;

@@ -64,11 +64,9 @@ pub(super) fn of_passwords(
     allowed: &BTreeSet<String>,
     violations: &mut Vec<Violation>,
 ) {
-    let allowed: BTreeSet<String> = allowed.iter().map(|power| power.to_lowercase()).collect();
     let mut reach = Reach::new(&outcome.roles);
     for name in outcome.passwords_set.iter().filter(|name| catalog.roles.contains_key(*name)) {
-        let held = reach.of(name).into_iter().chain(privileges::reached(name, catalog).into_keys());
-        for power in held.filter(|power| !allowed.contains(&power.to_lowercase())) {
+        for power in beyond(name, &mut reach, catalog, allowed) {
             violations.push(Violation {
                 rule: "power-raised",
                 message: format!(
@@ -78,6 +76,21 @@ pub(super) fn of_passwords(
             });
         }
     }
+}
+
+/// Powers that a role has now, and that are not allowed: no plan sets its password.
+pub fn not_allowed(name: &str, catalog: &Catalog, allowed: &BTreeSet<String>) -> Vec<&'static str> {
+    beyond(name, &mut Reach::new(&catalog.roles), catalog, allowed)
+}
+
+fn beyond<R: Borrow<Role>>(
+    name: &str,
+    reach: &mut Reach<'_, R>,
+    catalog: &Catalog,
+    allowed: &BTreeSet<String>,
+) -> Vec<&'static str> {
+    let held = reach.of(name).into_iter().chain(privileges::reached(name, catalog).into_keys());
+    held.filter(|power| !allowed.iter().any(|word| word.eq_ignore_ascii_case(power))).collect()
 }
 
 /// What roles can reach through memberships, each computed once.

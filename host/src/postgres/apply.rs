@@ -43,7 +43,7 @@ pub type Verifiers = BTreeMap<String, Verifier>;
 pub struct Failed {
     /// The role; of a database, what it is called in a sentence.
     pub role: String,
-    /// Positions in the plan of its steps, none of which took effect.
+    /// Positions in the plan of its steps that took no effect.
     pub steps: Vec<usize>,
     /// What the server said, explained.
     pub error: ServerError,
@@ -182,7 +182,7 @@ fn with_verifiers(statement: &Statement, verifiers: &Verifiers) -> Zeroizing<Str
     }))
 }
 
-/// Runs the part role by role. What one role needs that another lacks fails with it; everything
+/// Runs the part role by role. What one role needs that another lacks fails with it, but for a new password; everything
 /// else lands. An `Err` is one that ends the transaction: a lost connection, or what is worth
 /// another try as a whole.
 pub async fn one_by_one(
@@ -217,7 +217,12 @@ pub async fn one_by_one(
                 } else {
                     Attempt { action: &of_database, role: None, server_version: version }
                 };
-                let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
+                let done = match password_alone(part.steps(), &steps).filter(|_| action != SET_PASSWORD) {
+                    Some(step) if succeeds_alone(client, part.steps(), step, renderer, verifiers).await? => Some(step),
+                    _ => None,
+                };
+                let steps = steps.iter().filter(|step| Some(**step) != done);
+                let steps = steps.filter_map(|index| part.position(*index)).collect();
                 failed.push(Failed { error: ServerError::new(&error, &attempt), role, steps });
                 unsecured.extend(its.iter().filter_map(|step| match &step.change {
                     Change::SecureTable { table, .. } => Some(table),
@@ -288,6 +293,42 @@ fn by_role(steps: &[Step]) -> Vec<(String, Vec<usize>)> {
     roles
 }
 
+/// What [`Change::action`] calls it.
+const SET_PASSWORD: &str = "set-password";
+
+/// The step that sets a role's password, if it may be done without the others. The Secret holds that password already,
+/// and if it was generated, nobody has the one in force any more. It may not where a step among the others takes
+/// something away: the password of a role that kept a power would go to whoever writes the Secret.
+fn password_alone(all: &[Step], steps: &[usize]) -> Option<usize> {
+    let its = || steps.iter().filter_map(|index| Some((*index, &all.get(*index)?.change)));
+    let may_be_alone = its().all(|(_, change)| match change {
+        Change::AlterRole(patch) => patch.clear.is_empty(),
+        Change::SetPassword(_)
+        | Change::GrantRole { .. }
+        | Change::GrantPrivilege { .. }
+        | Change::SetSetting { .. }
+        | Change::ResetSetting { .. } => true,
+        _ => false,
+    });
+    its().find(|(_, change)| matches!(change, Change::SetPassword(_))).map(|(index, _)| index).filter(|_| may_be_alone)
+}
+
+/// Tries one step between savepoints. An `Err` is one that ends the transaction.
+async fn succeeds_alone(
+    client: &Client,
+    all: &[Step],
+    step: usize,
+    renderer: &Renderer<'_>,
+    verifiers: &Verifiers,
+) -> Result<bool, Error> {
+    client.batch_execute("SAVEPOINT alone").await?;
+    match one_role(client, all, &[step], renderer, verifiers).await {
+        Ok(()) => client.batch_execute("RELEASE alone").await.map(|()| true),
+        Err((error, _)) if error.as_db_error().is_none() || retry::is_transient(&error) => Err(error),
+        Err(_) => client.batch_execute("ROLLBACK TO alone; RELEASE alone").await.map(|()| false),
+    }
+}
+
 async fn one_role(
     client: &Client,
     all: &[Step],
@@ -313,4 +354,46 @@ async fn one_role(
 /// The renderer for what is sent: every name quoted.
 pub fn exact<'a>(catalog: &'a crate::catalog::Catalog, reassign_owned_to: &'a str) -> Renderer<'a> {
     Renderer { catalog, reassign_owned_to, style: Style::Exact }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attributes, Membership, Setting};
+    use crate::plan::{Cause, Risk, RolePatch};
+
+    #[test]
+    fn a_password_is_set_without_the_rest_only_where_the_rest_takes_nothing_away() {
+        let name = || "app".to_owned();
+        let setting = Setting { database: None, name: "work_mem".into(), value: "x".into() };
+        let membership = Membership::plain("team");
+        let alone = |others: &[Change]| {
+            let changes = others.iter().cloned().chain([Change::SetPassword(name())]);
+            let steps = changes.map(|change| Step {
+                risk: Risk::Safe,
+                cause: Cause::Spec,
+                change,
+                reason: String::new(),
+                path: String::new(),
+                by: String::new(),
+            });
+            let steps: Vec<Step> = steps.collect();
+            let all: Vec<usize> = (0..steps.len()).collect();
+            password_alone(&steps, &all)
+        };
+        let patch = |clear| Change::AlterRole(RolePatch { name: name(), clear, ..RolePatch::default() });
+        let harmless = [
+            patch(Attributes::empty()),
+            Change::GrantRole { member: name(), membership: membership.clone() },
+            Change::SetSetting { role: name(), setting },
+        ];
+        assert_eq!(alone(&harmless), Some(3));
+        for taken in [
+            patch(Attributes::SUPERUSER),
+            Change::RevokeRole { member: name(), membership },
+            Change::RenameRole { from: "old".into(), to: name() },
+        ] {
+            assert_eq!(alone(std::slice::from_ref(&taken)), None, "{taken:?}");
+        }
+    }
 }

@@ -191,12 +191,13 @@ impl Reconciler {
             let is_user = role.is_user() || spec.disabled.contains(&role.name);
             *(if is_user { &mut declared.0 } else { &mut declared.1 }) += 1;
         }
+        let generated = std::mem::take(&mut spec.generated);
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         findings.extend(removals.iter().flat_map(|(role, removal)| obstacles(role, removal)));
         let text = observation.parsed.locations.document().text.as_str();
         let text = (text, &observation.parsed.scripts);
-        let digest = digest::of_plan(&steps, text, chain.digest(), catalog, &self.settings);
+        let digest = digest::of_plan(&steps, text, &generated, chain.digest(), catalog, &self.settings);
         let disabled = &resolved.disabled | &resolved.removable_users;
         let plan = Arc::new(Plan { digest, steps, removals, disabled });
         findings.extend(rights::unfinished(&plan, catalog));

@@ -1,11 +1,14 @@
 //! The two digests: of the inputs of a cycle, and of a plan. The same inputs give the same bytes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
 use super::Settings;
 use crate::catalog::Catalog;
+use crate::generated::Generate;
+use crate::model::{Role, Standing};
 use crate::plan::{Change, Step};
 use crate::secret::Secrets;
 use crate::spec::Scripts;
@@ -58,9 +61,14 @@ pub(super) fn of_inputs(
 
 /// Digest of a plan: who approves it approves these steps, from this document and chain, on this
 /// server, with these roles as they are, under these settings.
+///
+/// Generated passwords come and go beneath that. A Secret that is written moves no digest, and nor does a rotation that
+/// falls due in the meantime: it gives nobody anything, and takes nothing but what its Secret already has. Where rotations
+/// are all there is, they are what is approved.
 pub(super) fn of_plan(
     steps: &[Step],
     (text, scripts): (&str, &Scripts),
+    generated: &BTreeMap<String, Generate>,
     chain: &str,
     catalog: &Catalog,
     settings: &Settings,
@@ -69,8 +77,28 @@ pub(super) fn of_plan(
     let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
     fold.text(text).text(chain).text(&catalog.server.identity).text(reassign_owned_to);
     fold.text(&format!("{max_deletions:?} {protected_roles:?} {allowed_powers:?}"));
-    for step in steps {
-        fold.text(&format!("{:?} {:?}", step.change, step.risk));
+    let is_rotation = |step: &Step| match &step.change {
+        // That of somebody who is only being taken over is in use elsewhere.
+        Change::SetPassword(role) => {
+            let is_ours = |role: &Role| role.standing == Standing::Managed;
+            generated.contains_key(role) && catalog.roles.get(role).is_some_and(is_ours)
+        }
+        _ => false,
+    };
+    let nothing_else = steps.iter().all(is_rotation);
+    for step in steps.iter().filter(|step| nothing_else || !is_rotation(step)) {
+        match &step.change {
+            Change::CreateRole(role) if generated.contains_key(&role.name) => {
+                let mut role = role.clone();
+                if let Some(credential) = &mut role.credential {
+                    (credential.version, credential.changed_at) = (String::new(), None);
+                }
+                fold.text(&format!("{:?} {:?}", Change::CreateRole(role), step.risk));
+            }
+            change => {
+                fold.text(&format!("{change:?} {:?}", step.risk));
+            }
+        }
         if let Some(script) = step.change.script().and_then(|name| scripts.get(name)) {
             fold.text(&script.digest());
         }

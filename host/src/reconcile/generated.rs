@@ -9,9 +9,10 @@ use futures_util::stream::{self, StreamExt as _};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::{CycleError, Planned, Reconciler, Verdict, observe};
+use super::{CycleError, Observation, Planned, Reconciler, Verdict, observe};
 use crate::generated::contents::{ALPHABET, LENGTH};
 use crate::generated::{Decision, Due, For, Reason, decide, moment};
+use crate::guard::powers;
 use crate::model::{Finding, Mode, SecretState, Severity, Spec};
 use crate::plan::Change;
 use crate::secret::{Password, SecretRef, Secrets};
@@ -134,6 +135,31 @@ impl Reconciler {
             }
         }
         Ok(generated)
+    }
+
+    /// The guard sets no password of a role with a power that is not allowed, and so refuses the whole plan on the day that
+    /// its rotation is due. Such a rotation is called off for the next plan that is made: that user's trouble is no one
+    /// else's. The answer is where these passwords are.
+    pub(super) fn withhold(&self, planned: &Planned) -> BTreeSet<SecretRef> {
+        let mut withheld = BTreeSet::new();
+        if !matches!(planned.verdict, Verdict::Refused(_)) {
+            return withheld;
+        }
+        let Observation { generated, catalog, .. } = &planned.observation;
+        for (role, (reference, due)) in &generated.due {
+            let powers = powers::not_allowed(role, catalog, &self.settings.allowed_powers);
+            if powers.is_empty() || !matches!(due.reason, Reason::Rotation(_)) {
+                continue;
+            }
+            let why = format!(
+                "it has {}, which is not in ALLOWED_POWERS; add it there if whoever may read that Secret may have this \
+                 power, or take it away from the user",
+                powers.join(", ")
+            );
+            self.unwritten().insert(reference.clone(), why);
+            withheld.insert(reference.clone());
+        }
+        withheld
     }
 
     /// Writes what a plan that will run needs. `false`: not everything could be, and the plan has to be made anew.

@@ -185,6 +185,17 @@ impl Reconciler {
     ///
     /// Whatever keeps a plan from being made. A plan that may not run is no error: see [`Verdict`].
     pub async fn plan(&self, look: Look, approved: Option<&str>) -> Result<Planned, CycleError> {
+        let planned = self.plan_once(look, approved).await?;
+        let withheld = self.withhold(&planned);
+        if withheld.is_empty() {
+            return Ok(planned);
+        }
+        let planned = self.plan_once(look, approved).await;
+        self.unwritten().retain(|reference, _| !withheld.contains(reference));
+        planned
+    }
+
+    async fn plan_once(&self, look: Look, approved: Option<&str>) -> Result<Planned, CycleError> {
         let started = Instant::now();
         let (observation, chain) = match self.observe(look).await? {
             Seen::Converged(converged) => return Ok(Planned::nothing_to_do(*converged)),

@@ -8,7 +8,7 @@ use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -44,6 +44,8 @@ pub(super) struct Inner {
     kept: Mutex<Option<Reading>>,
     /// What the directory looked like at the last reading of each kind.
     seen: Mutex<Seen>,
+    /// Whether what another process has left half written was looked for.
+    pub(super) swept: Once,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +106,7 @@ impl Directory {
             configmap: configmap.into(),
             kept: Mutex::default(),
             seen: Mutex::default(),
+            swept: Once::new(),
         };
         Directory { inner: Arc::new(inner) }
     }

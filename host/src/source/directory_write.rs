@@ -1,5 +1,6 @@
 //! The one thing that is written into a directory of manifests: the Secret of a generated password, in a file of its own.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -11,11 +12,32 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::directory::Inner;
+use super::manifest::Object;
+use crate::generated::contents::KEYS;
+use crate::generated::{ANNOTATIONS, Data};
 use crate::report::yaml::scalar;
 use crate::secret::NewSecret;
 
 /// What the name of such a file ends with, behind the name of the Secret.
 const SUFFIX: &str = ".generated.yaml";
+
+/// What others have put into a Secret of ours, which stays when it is replaced.
+#[derive(Default)]
+struct Others {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    data: Data,
+}
+
+impl Others {
+    /// `None`: it is not ours. A key of ours that is no longer written would go on with an old password.
+    fn in_there(object: &Object<'_>) -> Option<Others> {
+        let mut data = object.held()?.data;
+        data.retain(|key, _| !KEYS.contains(&key.as_str()));
+        let annotations = object.annotations().filter(|(key, _)| !key.starts_with(ANNOTATIONS)).collect();
+        Some(Others { labels: object.labels(), annotations, data })
+    }
+}
 
 impl Inner {
     /// Writes it, if nothing has changed since what it replaces was read; says which version it has.
@@ -23,7 +45,7 @@ impl Inner {
         // The name of a Secret is one of DNS: it leads nowhere else, and begins with no dot.
         let name = format!("{}{SUFFIX}", secret.name);
         let path = self.path.join(&name);
-        let mut others = Vec::new();
+        let mut others = Others::default();
         match &secret.over {
             None if path.symlink_metadata().is_ok() => {
                 return Err(format!(
@@ -51,11 +73,11 @@ impl Inner {
                         secret.name
                     ));
                 }
-                let held = manifest.only().and_then(|object| object.held()).ok_or_else(alone)?;
-                others.extend(held.data.into_iter().filter(|(key, _)| !secret.data.contains_key(key)));
+                others = manifest.only().and_then(|object| Others::in_there(&object)).ok_or_else(alone)?;
             }
         }
-        let text = self.manifest(secret, others.iter().map(|(key, value)| (key, value)));
+        let text = self.manifest(secret, &others);
+        self.swept.call_once(|| sweep(&self.path));
         replace(&path, text.as_bytes()).map_err(|why| {
             format!(
                 "Secret {:?} cannot be written to {}: {why}; let this process write into {}, or take `generate` out",
@@ -67,12 +89,8 @@ impl Inner {
         self.one(&name).map(|(version, _)| version).map_err(|error| error.to_string())
     }
 
-    fn manifest<'a>(
-        &self,
-        secret: &'a NewSecret,
-        others: impl Iterator<Item = (&'a String, &'a Zeroizing<Vec<u8>>)>,
-    ) -> Zeroizing<String> {
-        let data: Vec<(&String, &Zeroizing<Vec<u8>>)> = secret.data.iter().chain(others).collect();
+    fn manifest(&self, secret: &NewSecret, others: &Others) -> Zeroizing<String> {
+        let data: BTreeMap<&String, &Zeroizing<Vec<u8>>> = others.data.iter().chain(&secret.data).collect();
         let size: usize = data.iter().map(|(key, value)| key.len() + 2 * value.len() + 16).sum();
         let mut text = Zeroizing::new(String::with_capacity(size + 4_096));
         // Writing to a String cannot fail.
@@ -83,9 +101,11 @@ impl Inner {
             scalar(&secret.name),
             scalar(&self.namespace)
         );
-        for (key, texts) in [("labels", &secret.labels), ("annotations", &secret.annotations)] {
+        for (key, ours, theirs) in
+            [("labels", &secret.labels, &others.labels), ("annotations", &secret.annotations, &others.annotations)]
+        {
             let _ = writeln!(text, "  {key}:");
-            for (key, value) in texts {
+            for (key, value) in theirs.iter().chain(ours).collect::<BTreeMap<_, _>>() {
                 let _ = writeln!(text, "    {}: {}", scalar(key), scalar(value));
             }
         }
@@ -98,10 +118,33 @@ impl Inner {
     }
 }
 
-/// Whoever reads it sees the old file or the new one. What it is made in begins with a dot, and so is no manifest.
+/// What the name of a file that is being written begins and ends with: with a dot, and so it is no manifest.
+const TEMPORARY: (&str, &str) = (".rolewright-", ".tmp");
+
+/// Removes what a process that was killed while it wrote has left: a password is in it.
+fn sweep(directory: &Path) {
+    let is_left = |name: &str| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_left)) {
+        if let Err(error) = fs::remove_file(entry.path()) {
+            tracing::warn!(%error, "{} is left of a write that was cut off, and may hold a password: remove it", entry.path().display());
+        }
+    }
+}
+
+/// Whoever reads it sees the old file or the new one.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    match replace_once(path, content) {
+        // Another process has swept.
+        Err(error) if error.kind() == ErrorKind::NotFound => replace_once(path, content),
+        done => done,
+    }
+}
+
+fn replace_once(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let temporary = directory.join(format!(".rolewright-{:016x}.tmp", rand::random::<u64>()));
+    let (begin, end) = TEMPORARY;
+    let temporary = directory.join(format!("{begin}{:016x}{end}", rand::random::<u64>()));
     let attempt = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
@@ -117,7 +160,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     use super::*;
@@ -166,15 +209,37 @@ mod tests {
 
         let path = place.0.join("app.generated.yaml");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{text}  mine: \"c3RheXM=\"\n")).unwrap();
+        let text = text.replace("  labels:\n", "  labels:\n    team: \"payments\"\n");
+        let text =
+            text.replace("  annotations:\n", "  annotations:\n    note: \"theirs\"\n    rolewright.dev/old: \"\"\n");
+        // A key of ours that is written no more, as the password in it is old.
+        fs::write(&path, format!("{text}  mine: \"c3RheXM=\"\n  pgpass: \"b2xk\"\n")).unwrap();
         let refused = directory.write(new("second", Some(&version))).await.unwrap_err();
         assert!(refused.contains("has changed since it was read"), "{refused}");
         let again = read(&directory).await;
         let version = directory.write(new("second", Some(&again.version))).await.unwrap();
         let found = read(&directory).await;
         assert_eq!((found.version.as_str(), found.password.as_ref().unwrap().reveal()), (version.as_str(), "second"));
-        assert_eq!(found.held.unwrap().data["mine"].as_slice(), b"stays");
+        let data = &found.held.as_ref().unwrap().data;
+        assert_eq!(data["mine"].as_slice(), b"stays");
+        assert!(!data.contains_key("pgpass"));
+        assert_eq!((found.labels.len(), found.labels["team"].as_str()), (2, "payments"));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("note: \"theirs\"") || text.contains("note: theirs"), "annotations of others stay");
+        assert!(!text.contains("rolewright.dev/old"));
         assert_eq!(fs::read_dir(&place.0).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_has_left_is_removed_and_nothing_else_is() {
+        let place = place();
+        fs::write(place.0.join(".rolewright-0123456789abcdef.tmp"), "data: {password: c2VjcmV0}").unwrap();
+        fs::write(place.0.join(".mine.tmp"), "").unwrap();
+        let directory = Directory::new(&place.0, "postgres", "users");
+        directory.write(new("first", None)).await.unwrap();
+        let mut left: Vec<_> = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".mine.tmp", "app.generated.yaml"]);
     }
 
     #[tokio::test]

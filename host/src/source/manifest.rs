@@ -204,6 +204,11 @@ impl Object<'_> {
         self.metadata("labels").collect()
     }
 
+    /// Its annotations, as far as they are texts.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = (String, String)> {
+        self.metadata("annotations")
+    }
+
     fn metadata(&self, key: &str) -> impl Iterator<Item = (String, String)> {
         let texts = self.node.get("metadata").and_then(|metadata| metadata.get(key));
         let entries = match texts.map(|texts| &texts.kind) {
@@ -216,7 +221,7 @@ impl Object<'_> {
     /// All that this Secret holds, if it is one that Rolewright has written.
     pub(super) fn held(&self) -> Option<Held> {
         self.metadata("labels").any(|(key, value)| (key.as_str(), value.as_str()) == MANAGED_BY).then_some(())?;
-        let annotations = self.metadata("annotations").filter(|(key, _)| key.starts_with(ANNOTATIONS)).collect();
+        let annotations = self.annotations().filter(|(key, _)| key.starts_with(ANNOTATIONS)).collect();
         let mut data = BTreeMap::new();
         for field in ["data", "stringData"] {
             let Some(Kind::Mapping(entries)) = self.node.get(field).map(|field| &field.kind) else { continue };
