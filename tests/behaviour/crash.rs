@@ -26,10 +26,21 @@ fn wait_until_gone(cluster: &Cluster) {
 
 /// Kills an apply that waits for these tables of a database.
 pub(super) fn kill_at(rolewright: &Rolewright<'_>, cluster: &Cluster, database: &str, tables: &str) {
+    kill_this_at(rolewright, &["apply"], cluster, database, tables);
+}
+
+/// The same of a command with arguments of its own.
+pub(super) fn kill_this_at(
+    rolewright: &Rolewright<'_>,
+    arguments: &[&str],
+    cluster: &Cluster,
+    database: &str,
+    tables: &str,
+) {
     let mut holder = cluster.client(database);
     let mut lock = holder.transaction().unwrap();
     lock.batch_execute(&format!("LOCK TABLE {tables} IN SHARE MODE")).unwrap();
-    let victim = rolewright.start(&["apply"]);
+    let victim = rolewright.start(arguments);
     wait_until_blocked(cluster);
     victim.kill();
     lock.rollback().unwrap();

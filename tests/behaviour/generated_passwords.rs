@@ -13,7 +13,7 @@ use postgres::NoTls;
 use rolewright_tests::{Cluster, Manifests, Output, Rolewright, eventually, leaks};
 use serde_json::Value;
 
-use super::crash::kill_at;
+use super::crash::{kill_at, kill_this_at};
 
 const APP: &str = "users:\n  - {username: app, database: shop, generate: true}\n";
 const ROTATED: &str = "users:\n  - {username: app, database: shop, generate: {rotate_every: 1h}}\n";
@@ -418,4 +418,90 @@ fn the_secret_outlives_its_user_and_serves_whoever_comes_back() {
     manifests.users(APP);
     rolewright.apply().succeeds();
     assert_eq!(secret.login(), ("app".to_owned(), "shop".to_owned()));
+}
+
+#[test]
+fn a_new_password_is_in_force_though_the_rest_of_the_user_is_refused() {
+    let (cluster, manifests) = shop();
+    manifests.users(ROTATED);
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    backdate(&manifests, 4_000);
+    let settings = "settings: {work_mem: nonsense}";
+    manifests.users(&ROTATED.replace("database: shop", &format!("database: shop, {settings}")));
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    let second = generated(&manifests, SECRET);
+    assert_ne!(second.password(), first.password());
+    second.login();
+    cluster.refuses_login("app", &first.password(), "shop", "28P01");
+    // Nobody has to mend that before the next one.
+    backdate(&manifests, 4_000);
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    generated(&manifests, SECRET).login();
+
+    // Not so if a power is to go and stays: whoever writes the Secret would get at it.
+    manifests.users(ROTATED);
+    rolewright.apply().succeeds();
+    cluster.sql("ALTER ROLE app SUPERUSER");
+    backdate(&manifests, 4_000);
+    let (verifier, third) = (cluster.attribute("app", "rolpassword"), generated(&manifests, SECRET));
+    manifests.users(&ROTATED.replace("database: shop", &format!("database: shop, {settings}")));
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    assert_ne!(generated(&manifests, SECRET).password(), third.password());
+    assert_eq!(cluster.attribute("app", "rolpassword"), verifier);
+}
+
+#[test]
+fn neither_a_rotation_nor_a_secret_that_is_written_takes_an_approval_away() {
+    let (cluster, manifests) = shop();
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "0");
+    manifests.users(&format!("{ROTATED}  - {{username: gone, password: none}}\n"));
+    rolewright.apply().succeeds();
+    manifests.users(&format!("{ROTATED}  - {{username: other, generate: true}}\n"));
+    let held = || {
+        let plan = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+        let actions: Vec<String> =
+            plan["steps"].as_array().unwrap().iter().map(|step| step["action"].to_string()).collect();
+        (plan["digest"].as_str().expect("a plan has a digest").to_owned(), actions)
+    };
+    let (digest, before) = held();
+    backdate(&manifests, 4_000);
+    let (again, now) = held();
+    assert!(now.len() > before.len(), "no rotation: {now:?}");
+    assert_eq!(again, digest);
+    let old = generated(&manifests, SECRET);
+    let approve = ["apply", "--approve", digest.as_str()];
+    kill_this_at(&rolewright, &approve, &cluster, "postgres", "pg_authid");
+    let (app, other) = (generated(&manifests, SECRET), generated(&manifests, "user-other-secret"));
+    assert_ne!(app.password(), old.password());
+    assert_eq!(held(), (digest.clone(), now), "the passwords are written, and not in force");
+    rolewright.command(&approve).succeeds();
+    app.login();
+    other.login();
+    assert!(!cluster.has_role("gone"));
+}
+
+#[test]
+fn a_rotation_that_the_guard_forbids_is_that_users_trouble_alone() {
+    let (cluster, manifests) = shop();
+    let boss = "users:\n  - {username: boss, superuser: true, generate: {rotate_every: 1h}}\n";
+    manifests.users(boss);
+    let allowed = Rolewright::new(&cluster, &manifests).env("ALLOWED_POWERS", "SUPERUSER");
+    allowed.apply().succeeds();
+    let old = moment(-4_000);
+    edit(&manifests, "user-boss-secret", |secret| secret["metadata"]["annotations"][GENERATED_AT] = old.into());
+    let first = generated(&manifests, "user-boss-secret");
+    manifests.users(&format!("{boss}  - {{username: other, password: none}}\n"));
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.plan().mentions("is due for rotation, and stays").mentions("SUPERUSER, which is not in ALLOWED_POWERS");
+    rolewright.apply().exits_with(1).mentions("is due for rotation, and stays");
+    assert!(cluster.has_role("other"), "the others are served");
+    assert_eq!(generated(&manifests, "user-boss-secret").0, first.0);
+    first.login();
+    // What the error says helps.
+    allowed.apply().succeeds();
+    let second = generated(&manifests, "user-boss-secret");
+    assert_ne!(second.password(), first.password());
+    second.login();
 }

@@ -106,6 +106,32 @@ fn the_first_plan_has_nothing_to_do_and_what_is_changed_by_hand_is_put_right() {
 }
 
 #[test]
+fn what_public_holds_on_objects_and_row_level_security_are_told_and_stay() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    cluster.sql("CREATE DATABASE reports");
+    cluster.sql_in(
+        "reports",
+        "CREATE FUNCTION open() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE mood AS ENUM ()",
+    );
+    cluster.sql_in(
+        "shop",
+        "SET ROLE app; GRANT SELECT ON sales.items TO PUBLIC; GRANT UPDATE (id) ON stock.bins TO PUBLIC;
+         CREATE POLICY mine ON sales.orders USING (true); CREATE TYPE sales.state AS ENUM ('new');
+         REVOKE USAGE ON TYPE sales.state FROM PUBLIC; ALTER TABLE stock.bins ENABLE ROW LEVEL SECURITY",
+    );
+    let output = imported(&cluster, &manifests, &["--all-databases"]);
+    let public = "what PUBLIC may in database \"shop\" on table \"sales\".\"items\", routine \
+                  \"sales\".\"refund\"(amount integer, reason text), type \"sales\".\"state\", 1 more: ";
+    output.says(public);
+    output.says("row-level security in database \"shop\" of table \"sales\".\"orders\", table \"stock\".\"bins\": ");
+    assert!(output.stdout.contains(&format!("# not imported: {public}")), "{}", output.stdout);
+    // What PostgreSQL gives everybody is not worth a word.
+    let all = output.stdout.clone() + &output.stderr;
+    assert!(!all.contains("may in database \"reports\""), "{all}");
+    Rolewright::new(&cluster, &manifests).command(&["plan", "--exit-code"]).succeeds();
+}
+
+#[test]
 fn shapes_that_are_met_again_are_proposed_as_profiles() {
     let cluster = shop();
     cluster

@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, Objects, Question, Server};
 use crate::import::{self, Imported, Unusual};
 use crate::ledger::Ledger;
 use crate::model::{PUBLIC, Standing};
-use crate::postgres::{ConnectError, Target, connect, objects, snapshot, unusual};
+use crate::postgres::{ConnectError, Target, connect, objects, row_security, snapshot, unusual};
 use crate::printable::{self, counted};
 use crate::reconcile::CycleError;
 use crate::spec::{self, Document};
@@ -79,6 +79,7 @@ async fn look_into(
     // First which schemas there are, then what lies in them.
     let schemas = objects::read(&client, catalog, &Question::default()).await.map_err(read)?.schemas;
     question.schemas = schemas.into_keys().collect();
+    question.secured = row_security::secured(&client).await.map_err(read)?;
     Ok(Ok(objects::read(&client, catalog, &question).await.map_err(read)?))
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Entry, Key, Note, Value};
+use super::{Entry, Key, Note, Value, everybody};
 use crate::catalog::{Catalog, Objects, is_predefined};
 use crate::model::{Database, LEDGER_SCHEMA, Limit, Object, PUBLIC, Privileges};
 
@@ -53,6 +53,7 @@ pub(super) fn section(catalog: &Catalog, unusual: &Unusual) -> Section {
             section.entries.push(entry);
             continue;
         }
+        entry.notes.extend(inside.into_iter().flat_map(|inside| everybody::notes(name, inside)));
         match (inside, closed) {
             (Some(inside), _) if inside.schemas.contains_key(LEDGER_SCHEMA) => with_ledger.push(name.as_str()),
             (Some(_), _) => {}

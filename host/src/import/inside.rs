@@ -86,18 +86,25 @@ impl Account<'_> {
 }
 
 fn told(unsaid: &BTreeSet<String>, on_ledger: bool) -> String {
-    let mut named: Vec<&str> = unsaid.iter().take(MOST_NAMED).map(String::as_str).collect();
-    let more = format!("{} more", unsaid.len().saturating_sub(MOST_NAMED));
-    if unsaid.len() > MOST_NAMED {
-        named.push(&more);
-    }
     let why = if on_ledger {
         "nothing in the schema of Rolewright's ledger can; revoke that, or grant it to a role that is not declared"
     } else {
         "default privileges can only be those of `all`: in one schema, the same for whoever makes objects there, and on \
          each that is there"
     };
-    format!("what it holds on {} cannot be declared; {why}", named.join(", "))
+    format!("what it holds on {} cannot be declared; {why}", listed(unsaid))
+}
+
+/// The first of them, and how many more there are.
+pub(super) fn listed<'a>(all: impl IntoIterator<Item = &'a String>) -> String {
+    let mut all = all.into_iter();
+    let mut named: Vec<&str> = all.by_ref().take(MOST_NAMED).map(String::as_str).collect();
+    let more = all.count();
+    let in_words = format!("{more} more");
+    if more > 0 {
+        named.push(&in_words);
+    }
+    named.join(", ")
 }
 
 /// One entry of `grants`.

@@ -16,6 +16,7 @@ mod access;
 mod databases;
 #[cfg(test)]
 mod databases_tests;
+mod everybody;
 mod inside;
 mod on_databases;
 mod profiles;

@@ -23,6 +23,16 @@ pub async fn read(client: &Client, catalog: &Catalog, asked: &BTreeSet<(String, 
     read_with(client, &Names::of(catalog), asked).await
 }
 
+/// Every table of this database that has any, by schema and name. Only an import asks.
+///
+/// # Errors
+/// Whatever PostgreSQL says.
+pub async fn secured(client: &Client) -> Result<BTreeSet<(String, String)>, Error> {
+    let sql = include_str!("queries/objects/secured.sql");
+    let found = rows(client, sql, &[], |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?;
+    Ok(found.into_iter().collect())
+}
+
 pub(super) async fn read_with(
     client: &Client,
     names: &Names<'_>,
