@@ -505,3 +505,26 @@ fn a_rotation_that_the_guard_forbids_is_that_users_trouble_alone() {
     assert_ne!(second.password(), first.password());
     second.login();
 }
+
+#[test]
+fn whoever_is_renamed_keeps_a_secret_that_is_named_and_gets_another_one_else() {
+    let (cluster, manifests) = shop();
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    let renamed = |from: &str, to: &str, secret: &str| {
+        manifests.users(&format!(
+            "users: [{{username: {to}, renamed_from: {from}, database: shop, generate: true{secret}}}]"
+        ));
+        rolewright.apply().succeeds();
+    };
+    renamed("app", "shop", &format!(", secret: {{name: {SECRET}}}"));
+    let second = generated(&manifests, SECRET);
+    assert_eq!((second.login().0.as_str(), second.password()), ("shop", first.password()));
+    renamed("shop", "api", "");
+    let third = generated(&manifests, "user-api-secret");
+    assert_ne!(third.password(), first.password());
+    assert_eq!(third.login().0, "api");
+    assert_eq!(generated(&manifests, SECRET).0, second.0, "it stays, and is no longer good");
+    cluster.refuses_login("api", &first.password(), "shop", "28P01");
+}
