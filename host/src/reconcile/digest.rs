@@ -77,6 +77,17 @@ pub(super) fn of_plan(
     let Settings { reassign_owned_to, max_deletions, protected_roles, allowed_powers, .. } = settings;
     fold.text(text).text(chain).text(&catalog.server.identity).text(reassign_owned_to);
     fold.text(&format!("{max_deletions:?} {protected_roles:?} {allowed_powers:?}"));
+    fold_steps(&mut fold, steps, scripts, generated, catalog);
+    fold.finish()
+}
+
+fn fold_steps(
+    fold: &mut Fold,
+    steps: &[Step],
+    scripts: &Scripts,
+    generated: &BTreeMap<String, Generate>,
+    catalog: &Catalog,
+) {
     let is_rotation = |step: &Step| match &step.change {
         // That of somebody who is only being taken over is in use elsewhere.
         Change::SetPassword(role) => {
@@ -109,5 +120,60 @@ pub(super) fn of_plan(
             fold.text(&format!("{:?}", catalog.oids.get(&membership.role)));
         }
     }
-    fold.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attributes, Credential, Mode};
+    use crate::plan::{Cause, Risk};
+
+    /// `app` is managed, `other` is being taken over; both have a password that is generated, and so will `new`.
+    fn digest(changes: &[Change]) -> String {
+        let mut catalog = Catalog::default();
+        for (name, standing) in [("app", Standing::Managed), ("other", Standing::Foreign), ("hand", Standing::Managed)]
+        {
+            let role = Role { standing, ..Role::new(name, Mode::Authoritative, Attributes::USER) };
+            catalog.roles.insert(name.to_owned(), role);
+        }
+        let generated = ["app", "other", "new"].map(|name| (name.to_owned(), Generate::default()));
+        let steps = changes.iter().cloned().map(|change| Step {
+            change,
+            risk: Risk::Safe,
+            cause: Cause::Spec,
+            reason: String::new(),
+            path: String::new(),
+            by: String::new(),
+        });
+        let mut fold = Fold::default();
+        fold_steps(&mut fold, &steps.collect::<Vec<_>>(), &Scripts::default(), &generated.into(), &catalog);
+        fold.finish()
+    }
+
+    fn create(name: &str, version: &str) -> Change {
+        let credential = Credential { version: version.into(), ..Credential::new("s", "password") };
+        Change::CreateRole(Role {
+            credential: Some(credential),
+            ..Role::new(name, Mode::Authoritative, Attributes::USER)
+        })
+    }
+
+    #[test]
+    fn what_becomes_of_generated_passwords_is_no_other_plan() {
+        let set = |name: &str| Change::SetPassword(name.into());
+        let plan = digest(&[create("new", "generated")]);
+        assert_eq!(digest(&[create("new", "7")]), plan, "its Secret is written");
+        assert_eq!(digest(&[create("new", "7"), set("app")]), plan, "a rotation is due");
+        for another in [
+            &[create("new", "7"), set("other")][..],
+            &[create("new", "7"), set("hand")],
+            &[create("new", "7"), create("new2", "7")],
+            &[set("app")],
+        ] {
+            assert_ne!(digest(another), plan, "{another:?}");
+        }
+        // Where there is nothing else, a rotation is not the same as nothing; and who brings a Secret answers for it.
+        assert_ne!(digest(&[set("app")]), digest(&[]));
+        assert_ne!(digest(&[create("hand2", "7")]), digest(&[create("hand2", "8")]));
+    }
 }
