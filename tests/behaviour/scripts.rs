@@ -132,6 +132,58 @@ fn a_change_that_fails_is_none_to_follow() {
 }
 
 #[test]
+fn what_changed_before_a_failure_is_one_to_follow() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    cluster.sql_in(
+        "shop",
+        "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+         CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('GRANT') EXECUTE FUNCTION public.refuse()",
+    );
+    let scripts = json!([{ "name": "views", "database": "postgres", "run": "on_change", "sql": note("views") }]);
+    let declare = |grants: Value| {
+        let users = json!([{ "username": "alice", "password": "none" }]);
+        let bob = json!([{ "username": "bob", "password": "none", "grants": grants }]);
+        let users = if grants.is_null() { users } else { json!([users[0], bob[0]]) };
+        manifests.users_exactly(&json!({ "users": users, "scripts": scripts }).to_string());
+    };
+    declare(Value::Null);
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["views"]));
+    rolewright.apply().succeeds();
+    assert_eq!(runs(&cluster, "postgres").len(), 1);
+    declare(json!([{ "database": "shop", "schema": "public", "profile": "read_only" }]));
+    rolewright.apply().exits_with(1).says("not today");
+    assert!(cluster.has_role("bob"));
+    assert_eq!(runs(&cluster, "postgres").len(), 2, "somebody was created");
+    rolewright.apply().exits_with(1).says("not today");
+    assert_eq!(runs(&cluster, "postgres").len(), 2, "nothing was changed");
+}
+
+/// The lock that keeps instances apart.
+const LOCK: &str = "SELECT pg_advisory_lock(x'726f6c6577726967'::bigint)";
+
+#[test]
+fn a_plan_that_came_to_nothing_is_none_to_follow() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    let scripts = json!([{ "name": "views", "database": "shop", "run": "on_change", "sql": note("views") }]);
+    manifests.users_exactly(&with_scripts("alice", &scripts));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["views"]));
+    rolewright.apply().succeeds();
+    cluster.sql("ALTER ROLE alice NOLOGIN");
+    let mut holder = cluster.client("postgres");
+    holder.batch_execute(LOCK).unwrap();
+    let controller = rolewright.start(&["apply"]);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    eventually("the plan to wait", Duration::from_secs(30), || (cluster.value(waiting) != "0").then_some(()));
+    // Somebody else repairs it first.
+    cluster.sql("ALTER ROLE alice LOGIN");
+    drop(holder);
+    controller.finish().succeeds();
+    assert_eq!(runs(&cluster, "shop").len(), 1, "the controller has changed nothing");
+    assert!(rolewright.ledger().contains("script:views"));
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
 fn one_that_fails_is_told_with_its_line_and_takes_nothing_along() {
     let (cluster, manifests) = (server(), Manifests::new());
     let scripts = |divisor: u32| {
@@ -270,6 +322,20 @@ fn names_and_texts_are_nobodys_sql_but_their_own() {
 }
 
 #[test]
+fn psql_puts_no_variable_into_a_script() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    let text = "INSERT INTO public.runs (what) SELECT (ARRAY['a', 'b', 'c'])[1:PORT]::text || ':PORT' FROM (SELECT 2 AS PORT) AS s";
+    let scripts = json!([{ "name": "slice", "database": "shop", "sql": text }]);
+    manifests.users_exactly(&with_scripts("alice", &scripts));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["slice"]));
+    let printed = rolewright.command(&["plan", "--format", "sql"]).succeeds().stdout.clone();
+    let done = cluster.psql("postgres", &printed);
+    assert!(done.status.success(), "{printed}\n{}", String::from_utf8_lossy(&done.stderr));
+    rolewright.apply().succeeds();
+    assert_eq!(runs(&cluster, "shop"), ["{a,b}:PORT", "{a,b}:PORT"]);
+}
+
+#[test]
 fn the_text_may_lie_in_another_key_or_in_a_file_beside() {
     let (cluster, manifests) = (server(), Manifests::new());
     let scripts = json!([
@@ -368,5 +434,37 @@ fn a_rehearsal_runs_scripts_and_keeps_nothing() {
     assert!(runs(&cluster, "shop").is_empty());
     rolewright.apply().succeeds();
     assert_eq!(runs(&cluster, "shop"), ["rehearsed"]);
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn a_rehearsed_script_keeps_no_controller_waiting() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    let declare = |scripts: Value| manifests.users_exactly(&with_scripts("alice", &scripts));
+    declare(json!([]));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["slow"]));
+    rolewright.apply().succeeds();
+    declare(json!([{ "name": "slow", "database": "shop", "sql": "SELECT pg_sleep(60)" }]));
+    let rehearsal = rolewright.start(&["plan", "--rehearse"]);
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    eventually("the script to run", Duration::from_secs(30), || (cluster.value(sleeping) != "0").then_some(()));
+    assert_eq!(cluster.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+    // Somebody else is served meanwhile.
+    declare(json!([]));
+    cluster.sql("ALTER ROLE alice NOLOGIN");
+    Rolewright::new(&cluster, &manifests).apply().succeeds();
+    assert_eq!(cluster.attribute("alice", "rolcanlogin"), "t");
+    assert_ne!(cluster.value(sleeping), "0");
+    rehearsal.kill();
+}
+
+#[test]
+fn a_script_may_lock_the_ledger_that_it_is_recorded_in() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    let lock = format!("LOCK TABLE rolewright.state IN ACCESS EXCLUSIVE MODE; {}", note("locked"));
+    manifests.users_exactly(&with_scripts("alice", &json!([{ "name": "lock", "database": "postgres", "sql": lock }])));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["lock"]));
+    rolewright.apply().succeeds();
+    assert_eq!(runs(&cluster, "postgres"), ["locked"]);
     rolewright.plan_json().is_empty();
 }

@@ -42,6 +42,32 @@ fn what_the_chain_does_not_allow_is_a_warning_with_the_line_that_would() {
 }
 
 #[test]
+fn what_is_pinned_runs_once_whoever_writes_what_into_users_yaml() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    let declare = |run: &str, what: &str| {
+        let scripts = json!([{ "name": "audit", "database": "shop", "run": run, "sql": note(what) }]);
+        manifests.users_exactly(&with_scripts("alice", &scripts));
+    };
+    let pin = |what: &str| {
+        declare("once", what);
+        let plan = Rolewright::new(&cluster, &manifests).plan_json();
+        plan.findings()[0]["help"].as_str().unwrap().split('"').nth(1).unwrap().to_owned()
+    };
+    let (one, two) = (pin("one"), pin("two"));
+    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&[&one, &two]));
+    for what in ["one", "two", "one", "two"] {
+        declare("once", what);
+        rolewright.apply().succeeds();
+        rolewright.plan_json().is_empty();
+    }
+    assert_eq!(runs(&cluster, "shop"), ["one", "two"], "each of them once");
+    declare("on_change", "one");
+    cluster.sql("ALTER ROLE alice NOLOGIN");
+    rolewright.apply().succeeds().says("does not allow it");
+    assert_eq!(runs(&cluster, "shop"), ["one", "two"]);
+}
+
+#[test]
 fn a_configmap_cannot_allow_what_it_holds() {
     let (cluster, manifests) = (server(), Manifests::new());
     let scripts = json!([{ "name": "audit", "database": "shop", "sql": note("own") }]);
@@ -210,4 +236,58 @@ fn where_the_ledger_is_a_file_scripts_are_recorded_in_it() {
         assert_eq!(runs(&cluster, "postgres"), ["audit"]);
         assert!(rolewright.ledger().contains("script:audit"), "{}", rolewright.ledger());
     }
+}
+
+#[test]
+fn what_a_ledger_in_a_file_knew_is_in_the_schema_from_its_first_moment() {
+    let (cluster, manifests) = (server(), Manifests::new());
+    cluster.sql("CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'scripts-file-2'");
+    cluster.sql_in(
+        "shop",
+        "GRANT INSERT ON public.runs TO controller; CREATE TABLE public.orders (id int);
+         ALTER TABLE public.orders OWNER TO controller",
+    );
+    let users = |who: &[&str]| {
+        let users: Vec<_> = who.iter().map(|who| json!({ "username": who, "password": "none" })).collect();
+        let policies = json!([{ "name": "some", "using": "id   >   5" }]);
+        let tables = json!([{ "schema": "public", "table": "orders", "policies": policies }]);
+        let scripts = json!([
+            { "name": "audit", "database": "shop", "sql": note("audit") },
+            { "name": "views", "database": "shop", "run": "on_change", "sql": note("views") },
+        ]);
+        let databases = json!([{ "name": "shop", "row_security": tables }]);
+        manifests.users_exactly(&json!({ "users": users, "databases": databases, "scripts": scripts }).to_string());
+    };
+    users(&["alice", "bob"]);
+    let rolewright = Rolewright::new(&cluster, &manifests)
+        .connect_as("controller", "scripts-file-2")
+        .env("ALLOWED_POWERS", "row_security")
+        .env("REASSIGN_OWNED_TO", "controller")
+        .env("LOCK_TIMEOUT", "60")
+        .policies(&allowing(&["audit", "views"]));
+    rolewright.apply().succeeds();
+    assert_eq!(runs(&cluster, "shop"), ["audit", "views"]);
+    assert!(rolewright.ledger().is_empty());
+    // The schema is made, and that is all that the cycle comes to.
+    cluster.sql("GRANT CREATE ON DATABASE postgres TO controller; ALTER ROLE alice NOLOGIN");
+    let mut holder = cluster.client("postgres");
+    let mut lock = holder.transaction().unwrap();
+    lock.batch_execute("ALTER ROLE alice CONNECTION LIMIT 7").unwrap();
+    let victim = rolewright.start(&["apply"]);
+    let made = "SELECT count(*) FROM pg_namespace WHERE nspname = 'rolewright'";
+    rolewright_tests::eventually("the schema", std::time::Duration::from_secs(30), || {
+        (cluster.value(made) != "0").then_some(())
+    });
+    victim.kill();
+    lock.rollback().unwrap();
+    let known = cluster.sql("SELECT name FROM rolewright.roles ORDER BY name");
+    assert_eq!(known, [["alice"], ["bob"]]);
+    let known = cluster.sql("SELECT key FROM rolewright.state WHERE key ~ '^(script:|policies)' ORDER BY key");
+    assert_eq!(known, [["policies"], ["script:audit"]], "one is due");
+    // Whoever is not declared any more is dropped, and nothing is done twice.
+    users(&["alice"]);
+    rolewright.apply().succeeds();
+    assert!(!cluster.has_role("bob"));
+    assert_eq!(runs(&cluster, "shop"), ["audit", "views", "views"]);
+    rolewright.plan_json().is_empty();
 }

@@ -77,7 +77,7 @@ pub(super) async fn read(client: &Client) -> Result<Option<State>, LedgerError> 
     let mut scripts = BTreeMap::new();
     for row in &state {
         let Some(name) = row.try_get::<_, &str>(0)?.strip_prefix(SCRIPT) else { continue };
-        scripts.insert(name.to_owned(), record::script_digest(name, row.try_get(1)?)?);
+        scripts.insert(name.to_owned(), record::ran_script(name, row.try_get(1)?)?);
     }
     let expressions = value(expressions::KEY).map(|json| expressions::from_json(&json)).unwrap_or_default();
     Ok(Some(State { records, converged, expressions, scripts, adopted: false }))
@@ -166,17 +166,14 @@ pub(super) async fn write(client: &Client, update: &Update) -> Result<(), Ledger
         let sql = "DELETE FROM rolewright.roles WHERE name = ANY ($1)";
         client.execute_typed(sql, &[(&update.removed, Type::TEXT_ARRAY)]).await?;
     }
-    for (name, digest) in &update.scripts {
+    for (name, ran) in &update.scripts {
         let key = format!("{SCRIPT}{name}");
-        match digest {
-            Some(digest) => {
-                let sql = include_str!("queries/set_script.sql");
-                client.execute_typed(sql, &[(&key, Type::TEXT), (digest, Type::TEXT)]).await?;
-            }
-            None => {
-                let sql = "DELETE FROM rolewright.state WHERE key = $1";
-                client.execute_typed(sql, &[(&key, Type::TEXT)]).await?;
-            }
+        if ran.digests().is_empty() {
+            let sql = "DELETE FROM rolewright.state WHERE key = $1";
+            client.execute_typed(sql, &[(&key, Type::TEXT)]).await?;
+        } else {
+            let sql = include_str!("queries/set_script.sql");
+            client.execute_typed(sql, &[(&key, Type::TEXT), (&ran.digests(), Type::TEXT_ARRAY)]).await?;
         }
     }
     if let Some(entry) = &update.history {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::{Converged, FORMAT, LedgerError, State, Update, expressions, record, state_file};
+use super::{Converged, FORMAT, LedgerError, Ran, State, Update, expressions, record, state_file};
 use crate::resolve::Record;
 
 #[derive(Serialize, Deserialize)]
@@ -25,7 +25,7 @@ struct LedgerFile {
     policies: Option<String>,
     /// Digests by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    scripts: BTreeMap<String, String>,
+    scripts: BTreeMap<String, Ran>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,12 +112,10 @@ pub(super) async fn settle(path: &Path, client: &Client, update: &Update) -> Res
     if let Some(known) = &update.expressions {
         file.policies = Some(expressions::to_json(known));
     }
-    for (name, digest) in &update.scripts {
-        match digest {
-            Some(digest) => file.scripts.insert(name.clone(), digest.clone()),
-            None => file.scripts.remove(name),
-        };
+    for (name, ran) in &update.scripts {
+        file.scripts.insert(name.clone(), ran.clone());
     }
+    file.scripts.retain(|_, ran| !ran.digests().is_empty());
     file.inputs = update.converged.as_ref().map(|converged| converged.inputs.clone());
     file.fingerprint = update.converged.as_ref().map(|converged| converged.fingerprint.clone());
     let text = serde_json::to_string(&file)

@@ -10,12 +10,14 @@
 mod database;
 mod expressions;
 mod file;
+mod ran;
 mod record;
 pub mod state_file;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use ran::Ran;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -45,8 +47,8 @@ pub struct State {
     pub converged: Option<Converged>,
     /// How the server prints the expressions of policies that were set.
     pub expressions: Expressions,
-    /// Scripts that have run, with the digest of what ran last.
-    pub scripts: BTreeMap<String, String>,
+    /// Scripts that have run, by name.
+    pub scripts: BTreeMap<String, Ran>,
     /// Whether the records were taken from a state file, since the ledger was never written.
     pub adopted: bool,
 }
@@ -80,8 +82,8 @@ pub struct Update {
     pub upserts: Records,
     /// Roles that are no longer managed.
     pub removed: Vec<String>,
-    /// Scripts that have run, with their digests; `None`: one that is to run again.
-    pub scripts: BTreeMap<String, Option<String>>,
+    /// What is to be known of scripts from now on; nothing of a name: it has never run.
+    pub scripts: BTreeMap<String, Ran>,
     /// A line for the history.
     pub history: Option<HistoryEntry>,
     /// What is to be known of the expressions of policies from now on; `None`: what was known before.

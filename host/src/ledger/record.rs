@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LedgerError;
+use super::{LedgerError, Ran};
 use crate::model::{Attributes, Expiry, Grant, Limit, Membership, Mode, Object, Privileges, Role, Setting, Standing};
 use crate::resolve::{Kind, Origin};
 
@@ -304,14 +304,14 @@ pub(super) fn applied_of(name: &str, json: Option<&str>) -> Result<(Option<Role>
 
 #[derive(Deserialize)]
 struct RanScript {
-    digest: String,
+    digests: Ran,
 }
 
-/// The digest in the record of a script, beside which stands when it ran.
-pub(super) fn script_digest(name: &str, json: &str) -> Result<String, LedgerError> {
+/// The digests in the record of a script, beside which stands when it ran last.
+pub(super) fn ran_script(name: &str, json: &str) -> Result<Ran, LedgerError> {
     let unreadable =
         |error: serde_json::Error| LedgerError::Unreadable { name: format!("script {name}"), why: error.to_string() };
-    serde_json::from_str(json).map(|ran: RanScript| ran.digest).map_err(unreadable)
+    serde_json::from_str(json).map(|ran: RanScript| ran.digests).map_err(unreadable)
 }
 
 /// `None` for what older records say without it.

@@ -20,6 +20,10 @@ pub enum Run {
 impl Run {
     /// As users.yaml writes them.
     pub const WORDS: [(&'static str, Run); 2] = [("once", Run::Once), ("on_change", Run::OnChange)];
+
+    fn word(self) -> &'static str {
+        Run::WORDS.iter().find(|(_, run)| *run == self).map_or("", |(word, _)| *word)
+    }
 }
 
 /// A script as declared.
@@ -42,10 +46,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// SHA-256 of the database's name, a NUL, and the text: what runs, and where.
+    /// SHA-256 of the database's name, the word of `run`, and the text, with a NUL after each of the first two: what
+    /// runs, where, and when again.
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(&self.database);
+        hasher.update([0]);
+        hasher.update(self.run.word());
         hasher.update([0]);
         hasher.update(&self.text);
         hasher.finalize().iter().fold("sha256:".to_owned(), |mut hex, byte| {
@@ -77,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_tells_databases_and_texts_apart() {
+    fn a_digest_tells_databases_runs_and_texts_apart() {
         let script = |database: &str, text: &str| Script {
             name: "a".into(),
             database: database.into(),
@@ -88,10 +95,11 @@ mod tests {
             path: String::new(),
         };
         let digest = script("shop", "SELECT 1").digest();
-        // printf 'shop\0SELECT 1' | sha256sum
-        assert_eq!(digest.len(), "sha256:".len() + 64);
+        // printf 'shop\0once\0SELECT 1' | sha256sum
+        assert_eq!(digest, "sha256:3f8436b4f88796b266afd37f3885447a0befc3a8bb077970f2421a1ae17e65eb");
         assert_eq!(digest, script("shop", "SELECT 1").digest());
-        for other in [script("stock", "SELECT 1"), script("shop", "SELECT 2"), script("shopS", "ELECT 1")] {
+        let again = Script { run: Run::OnChange, ..script("shop", "SELECT 1") };
+        for other in [again, script("stock", "SELECT 1"), script("shop", "SELECT 2"), script("shopS", "ELECT 1")] {
             assert_ne!(digest, other.digest(), "{other:?}");
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use tokio_postgres::{Client, Error};
 
 use super::apply::{self, Failed, Verifiers};
-use super::connect::connect;
+use super::connect::{SessionLimits, connect};
 use super::explain::{Attempt, ServerError};
 use super::removal::{self, Removals};
 use super::retry;
@@ -56,19 +56,24 @@ impl fmt::Display for Rehearsal {
     }
 }
 
-/// Rehearses a plan. Takes the same lock as an apply, and leaves nothing behind.
+/// Rehearses a plan. Takes the same lock as an apply, but for scripts, which may take their time: a controller that runs
+/// must not wait for a rehearsal of those. Leaves nothing behind but what a script does outside of its transaction.
 pub async fn rehearse(
     client: &Client,
-    target: &Target,
+    (target, limits): (&Target, &SessionLimits),
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
     scripts: &[&Script],
 ) -> Result<Rehearsal, Error> {
     apply::lock(client).await?;
-    let rehearsal = in_lock(client, target, plan, renderer, verifiers, scripts).await;
+    let rehearsal = in_lock(client, target, plan, renderer, verifiers).await;
     apply::unlock(client).await?;
-    rehearsal
+    let mut rehearsal = rehearsal?;
+    let scripts = scripts.iter().filter(|script| !rehearsal.untried.contains(&script.database)).copied();
+    let scripts: Vec<&Script> = scripts.collect();
+    rehearsal.failed.extend(script::rehearse((target, limits), plan, renderer, &scripts).await?);
+    Ok(rehearsal)
 }
 
 async fn in_lock(
@@ -77,7 +82,6 @@ async fn in_lock(
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
-    scripts: &[&Script],
 ) -> Result<Rehearsal, Error> {
     let untried: BTreeSet<String> = plan.plan().databases_created().map(str::to_owned).collect();
     let mut rehearsal = Rehearsal { untried, ..Rehearsal::default() };
@@ -146,9 +150,6 @@ async fn in_lock(
         }
         rehearsal.partly.insert(role, databases);
     }
-    let scripts = scripts.iter().filter(|script| !rehearsal.untried.contains(&script.database)).copied();
-    let scripts: Vec<&Script> = scripts.collect();
-    rehearsal.failed.extend(script::rehearse(target, plan, renderer, &scripts).await?);
     Ok(rehearsal)
 }
 

@@ -74,7 +74,7 @@ pub async fn run(target: &Target, limits: &SessionLimits, script: &Script) -> Re
 /// # Errors
 /// Where the server cannot be asked.
 pub async fn rehearse(
-    target: &Target,
+    (target, limits): (&Target, &SessionLimits),
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     scripts: &[&Script],
@@ -89,7 +89,7 @@ pub async fn rehearse(
     for database in databases {
         let scripts = || scripts.iter().filter(|script| script.database == database);
         let failure = |script: &Script, error| Failed { role: script_in_words(&script.name), steps: Vec::new(), error };
-        let client = match connect_with(&target.with_database(database), &SessionLimits::default()).await {
+        let client = match connect_with(&target.with_database(database), limits).await {
             Ok(client) => client,
             Err(error) => {
                 failed.extend(scripts().map(|script| failure(script, unreachable(script, &error))));

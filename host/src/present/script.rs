@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::View;
 use crate::model::Script;
 use crate::printable::{counted, name};
-use crate::sql::script::statements;
+use crate::sql::script::{for_psql, statements};
 
 /// What the session that runs a script has set.
 const SEARCH_PATH: &str = "SET LOCAL search_path = pg_catalog;";
@@ -52,7 +52,7 @@ pub(super) fn sql(script: &Script) -> String {
 pub(super) fn write(text: &mut String, script: &Script) {
     let _ = writeln!(text, "\n-- script {}, {}\nBEGIN;\n{SEARCH_PATH}", script.name, script.digest());
     for statement in parts(script) {
-        let _ = writeln!(text, "{statement};");
+        let _ = writeln!(text, "{};", for_psql(statement));
     }
     text.push_str("COMMIT;\n");
 }

@@ -50,14 +50,14 @@ impl Reconciler {
             _ => return Ok(Outcome::Done(Box::new(Report::untouched(planned)))),
         };
         self.may_act(&planned)?;
-        let mut update = self.update(&planned);
+        let update = self.update(&planned);
         let mut failed = Vec::new();
         let mut sessions_ended = 0;
         if !plan.plan().is_empty() || self.is_news(&planned, &update) {
             let verifiers = self.verifiers(&planned)?;
             let client = self.pool.get().await?;
             self.attempt(apply::lock(&client).await, &planned, "take the lock that keeps instances apart")?;
-            let acted = self.in_lock(&client, &planned, plan, &verifiers, &mut update).await;
+            let acted = self.in_lock(&client, &planned, plan, &verifiers, &update).await;
             // The lock goes with the session at the latest; an error here must not hide one above.
             if let Err(error) = apply::unlock(&client).await {
                 tracing::debug!(%error, "the lock went with its session");
@@ -98,24 +98,40 @@ impl Reconciler {
         planned: &Planned,
         plan: &GuardedPlan,
         verifiers: &Verifiers,
-        update: &mut Update,
+        update: &Update,
     ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
         let mut ledger = planned.observation.ledger.clone();
+        let mut progress = Progress::default();
+        let carried_out =
+            self.carry_out(client, planned, plan, (verifiers, update), (&mut progress, &mut ledger)).await?;
+        if carried_out.is_none() && !progress.changed {
+            self.make_due_no_more(client, planned, &mut ledger).await?;
+        }
+        Ok(carried_out)
+    }
+
+    async fn carry_out(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        plan: &GuardedPlan,
+        (verifiers, update): (&Verifiers, &Update),
+        (progress, ledger): (&mut Progress, &mut Ledger),
+    ) -> Result<Option<(Vec<Failed>, usize)>, CycleError> {
         let inside = plan.inside();
         let (taken, given): (BTreeMap<_, _>, BTreeMap<_, _>) = (
             inside.iter().map(|(database, inside)| (*database, inside.taken.clone())).collect(),
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
-        let mut progress = Progress::default();
-        self.check_claim(client, &ledger).await?;
+        self.check_claim(client, ledger).await?;
         let (unended, mut sessions) = self.end_sessions(client, planned, &kept_out(planned)).await?;
         // No transaction can hold these, so that it has been committed does not mean that all agrees.
         progress.unfinished = !unended.is_empty()
             || !locked_out(planned).is_empty()
             || !planned.observation.catalog.absent.is_empty()
             || plan.plan().scripts().next().is_some();
-        self.make_due(client, planned, &mut ledger).await?;
-        let Some(fingerprint) = self.make_databases(client, planned, plan, &ledger, &mut progress).await? else {
+        self.make_due(client, planned, ledger).await?;
+        let Some(fingerprint) = self.make_databases(client, planned, plan, ledger, progress).await? else {
             return Ok(None);
         };
         let on_the_server = without_what_is_to_come(update, planned);
@@ -127,7 +143,8 @@ impl Reconciler {
             let positions = renames.positions();
             let rest = planned.resolved.in_scope.iter().map(String::as_str).collect();
             let work = Work { parts: VecDeque::from([renames]), rest: Some(rest), update: &on_the_server, done };
-            let Some(renamed) = self.in_parts(client, planned, work, verifiers, &mut ledger).await? else {
+            let Some(renamed) = self.in_parts(client, planned, work, verifiers, (&mut *progress, &mut *ledger)).await?
+            else {
                 return Ok(None);
             };
             done = renamed;
@@ -135,7 +152,7 @@ impl Reconciler {
         }
         progress.failed.clone_from(&done.failed);
         let renamed = done.failed.len();
-        if self.visit(client, planned, &taken, databases::Turn::Taken, &ledger, &mut progress).await?.is_none() {
+        if self.visit(client, planned, &taken, databases::Turn::Taken, ledger, progress).await?.is_none() {
             return Ok(None);
         }
         done.before = positions_of(taken.values(), &progress.failed);
@@ -148,17 +165,17 @@ impl Reconciler {
             plan.after_renames().without(&failed).fitting(catalog, room)
         };
         let work = Work { parts: parts.into(), rest: None, update: &on_the_server, done };
-        let done = self.in_parts(client, planned, work, verifiers, &mut ledger).await?;
+        let done = self.in_parts(client, planned, work, verifiers, (&mut *progress, &mut *ledger)).await?;
         let Some(Done { mut failed, fingerprint, .. }) = done else { return Ok(None) };
         progress.failed.extend(failed.iter().skip(renamed).cloned());
-        if self.visit(client, planned, &given, databases::Turn::Given, &ledger, &mut progress).await?.is_none() {
+        if self.visit(client, planned, &given, databases::Turn::Given, ledger, progress).await?.is_none() {
             return Ok(None);
         }
         if !inside.is_empty() {
             failed = std::mem::take(&mut progress.failed);
             let given = positions_of(given.values(), &failed);
-            let reached = (fingerprint.as_str(), &progress);
-            self.after_the_databases(client, planned, update, (&given, &failed), reached, &mut ledger).await?;
+            let reached = (fingerprint.as_str(), &*progress);
+            self.after_the_databases(client, planned, update, (&given, &failed), reached, ledger).await?;
         }
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
@@ -168,11 +185,11 @@ impl Reconciler {
         sessions += ended;
         failed.extend(unended.into_iter().chain(more));
         if !removals.is_empty() {
-            let (more, ended) = self.finish_removals(client, planned, removals, &mut ledger).await?;
+            let (more, ended) = self.finish_removals(client, planned, removals, ledger).await?;
             failed.extend(more);
             sessions += ended;
         }
-        let more = self.run_scripts(client, planned, plan, &failed, &mut ledger).await?;
+        let more = self.run_scripts(client, planned, plan, &failed, ledger).await?;
         failed.extend(more);
         Ok(Some((failed, sessions)))
     }
@@ -214,7 +231,7 @@ impl Reconciler {
         planned: &Planned,
         work: Work<'_>,
         verifiers: &Verifiers,
-        ledger: &mut Ledger,
+        (progress, ledger): (&mut Progress, &mut Ledger),
     ) -> Result<Option<Done>, CycleError> {
         let catalog = &planned.observation.catalog;
         let Work { mut parts, rest, update, mut done } = work;
@@ -223,8 +240,11 @@ impl Reconciler {
             let is_last = parts.is_empty() && rest.is_none();
             let turn = Turn { part: &part, later, is_last, done: &done };
             let mut update = turn.update(update, planned);
+            // Whether it is there is decided in a transaction that may come to nothing.
+            let before = ledger.clone();
             match self.transaction(client, planned, &turn, verifiers, &mut update, ledger).await {
                 Ok(Some((failed, fingerprint))) => {
+                    progress.changed |= !part.steps().is_empty();
                     ledger.settle(client, &update).await?;
                     done.parts += 1;
                     done.before.clear();
@@ -244,10 +264,7 @@ impl Reconciler {
                 }
                 Err(error) => {
                     apply::roll_back(client).await;
-                    // Whether the ledger is there was decided in the transaction that is gone.
-                    if done.parts == 0 {
-                        ledger.clone_from(&planned.observation.ledger);
-                    }
+                    *ledger = before;
                     let Some(smaller) = error.is_out_of_locks().then(|| part.halved(catalog)).flatten() else {
                         return Err(error.after(done.parts));
                     };
@@ -321,6 +338,7 @@ impl Reconciler {
             let fingerprint = self.seen(&fingerprint, &planned.observation, &BTreeMap::new());
             update.converged = Some(Converged { inputs, fingerprint });
         }
+        planned.take_along(ledger, update);
         ledger.write(client, update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
         Ok(Some((failed, fingerprint)))

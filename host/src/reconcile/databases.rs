@@ -34,6 +34,8 @@ pub(super) struct Progress {
     /// Whether something is done that no transaction holds: sessions that end, databases that are made, and then hold
     /// whatever template1 does. The next cycle looks at what became of it.
     pub(super) unfinished: bool,
+    /// Whether anything was committed, or may have been.
+    pub(super) changed: bool,
     /// Databases that could not be made.
     pub(super) missing: BTreeSet<String>,
     /// How the server prints the expressions of the policies that were set.
@@ -143,6 +145,7 @@ impl Reconciler {
             return Ok(None);
         }
         let renderer = apply::exact(catalog, &self.settings.reassign_owned_to);
+        progress.changed = true;
         let made = apply::make_databases(client, &part, &renderer).await;
         let failed = self.attempt(made, planned, "create the databases")?;
         let is_missing = |name: &&str| failed.iter().any(|failed| failed.role == change::in_words(name));
@@ -191,6 +194,7 @@ impl Reconciler {
                 let expected = (!is_new).then_some(expected);
                 match self.enter(client, planned, database, &part, turn, expected.as_deref()).await {
                     Ok(Some((failed, fingerprint, expressions))) => {
+                        progress.changed |= !part.steps().is_empty();
                         progress.failed.extend(failed);
                         progress.expressions.extend(expressions);
                         progress.fingerprints.insert((*database).to_owned(), fingerprint);
@@ -324,6 +328,7 @@ impl Reconciler {
                 let fingerprint = self.seen(&server, &planned.observation, &progress.fingerprints);
                 update.converged = Some(Converged { inputs, fingerprint });
             }
+            planned.take_along(ledger, update);
             ledger.write(client, update).await?;
             apply::commit(client).await.map_err(|error| attempt(error, "commit"))
         };

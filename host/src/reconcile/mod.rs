@@ -246,7 +246,7 @@ impl Reconciler {
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let rehearsal = rehearse::rehearse(
             &client,
-            &self.settings.target,
+            (&self.settings.target, &self.pool.limits()),
             plan,
             &renderer,
             &verifiers,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::decide::secret_version;
 use super::{Planned, Reconciler};
-use crate::ledger::{Converged, HistoryEntry, Update};
+use crate::ledger::{Converged, HistoryEntry, Ledger, Update};
 use crate::model::{Attributes, Grant, Mode, PUBLIC, Privileges, Role, Setting, Severity, Standing};
 use crate::plan::{Change, Plan};
 use crate::resolve::{Kind, Origin, Record, Records, is_same};
@@ -90,6 +90,39 @@ impl Reconciler {
         let fingerprint = self.seen(&observation.catalog.fingerprint, observation, &BTreeMap::new());
         let reached = Converged { inputs: observation.inputs.clone(), fingerprint };
         !update.is_empty() || (is_clean(planned) && planned.observation.state.converged.as_ref() != Some(&reached))
+    }
+}
+
+impl Planned {
+    /// What a ledger in a file knew, or was adopted, goes along with what is written first into the schema that takes
+    /// its place: from then on nobody looks there any more, wherever this cycle ends.
+    pub(super) fn take_along(&self, ledger: &Ledger, update: &mut Update) {
+        if *ledger != (Ledger::Database { exists: false }) {
+            return;
+        }
+        let observation = &self.observation;
+        let known = &observation.state;
+        for (name, record) in &known.records {
+            let is_ours = self.resolved.in_scope.contains(name) || self.resolved.observed.contains(name);
+            let is_told = update.upserts.contains_key(name) || update.removed.contains(name);
+            if !is_ours || is_told || !is_same(name, record, &observation.catalog) {
+                continue;
+            }
+            // A rename that has not been carried out has been seen as if it had.
+            let renamed = observation.renames.iter().find(|it| it.to == *name && !update.renamed.contains(it));
+            let mut record = record.clone();
+            if observation.catalog.row_versions.contains_key(name) {
+                // Recorded with the row's version of now, it would say that this password is in force.
+                record.secret_version = None;
+            }
+            update.upserts.insert(renamed.map_or(name, |it| &it.from).clone(), record);
+        }
+        for (name, ran) in &known.scripts {
+            update.scripts.entry(name.clone()).or_insert_with(|| ran.clone());
+        }
+        if update.expressions.is_none() && !known.expressions.is_empty() {
+            update.expressions = Some(known.expressions.clone());
+        }
     }
 }
 

@@ -131,11 +131,12 @@ impl Reconciler {
     ) -> Result<Update, CycleError> {
         // Not taken for converged: DROP OWNED may have taken more along than the role's own (what it
         // had granted to others), and time has passed. The next cycle looks at everything.
-        let update = Update {
+        let mut update = Update {
             removed: removals.keys().filter(|role| !errors.contains_key(*role)).cloned().collect(),
             claim: self.own_claim(),
             ..Update::default()
         };
+        planned.take_along(ledger, &mut update);
         ledger.write(client, &update).await?;
         self.attempt(apply::commit(client).await, planned, "commit")?;
         Ok(update)

@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use super::records::history;
 use super::{CycleError, Observation, Planned, Reconciler};
 use crate::guard::GuardedPlan;
-use crate::ledger::{Ledger, LedgerError, Update};
+use crate::ledger::{Ledger, LedgerError, Ran, Update};
 use crate::model::{Finding, Mode, Run, Script, Severity, Spec};
 use crate::plan::{Plan, Step};
 use crate::policy::Chain;
@@ -24,12 +24,44 @@ use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::script;
 use crate::spec::Scripts;
 
-/// Scripts that have run, with the digest of what ran last.
-type Records = BTreeMap<String, String>;
+/// Scripts that have run.
+type Records = BTreeMap<String, Ran>;
 
-/// Whether it has never run as it is.
+/// Whether it has never run as it is; of one that follows changes, whether something else has run in its place since:
+/// that one is made to be repeated.
 fn is_due(script: &Script, records: &Records) -> bool {
-    records.get(&script.name) != Some(&script.digest())
+    let digest = script.digest();
+    records.get(&script.name).is_none_or(|ran| match script.run {
+        Run::Once => !ran.has(&digest),
+        Run::OnChange => ran.last() != Some(&digest),
+    })
+}
+
+/// Steps that were not carried out: those that failed, and what was left out after them. Who fails in one turn is left
+/// out of those that come later; only of what is done on the server nobody is left out for what could not be taken
+/// away before.
+fn left_undone(plan: &GuardedPlan, failed: &[Failed]) -> BTreeSet<usize> {
+    let inside = plan.inside();
+    let taken = inside.values().map(|inside| inside.taken.positions());
+    let given = inside.values().map(|inside| inside.given.positions());
+    let before = [plan.creations().positions(), plan.renames().positions()];
+    let here = before.len() + inside.len();
+    let turns: Vec<BTreeSet<usize>> = before.into_iter().chain(taken).chain([BTreeSet::new()]).chain(given).collect();
+    let turn = |position: &usize| turns.iter().position(|turn| turn.contains(position)).unwrap_or(here);
+    let is_undone = |position: usize, failed: &Failed| {
+        let Some(first) = failed.steps.iter().map(turn).min() else { return true };
+        let its = turn(&position);
+        let goes_on = its == here && (2..here).contains(&first);
+        failed.steps.contains(&position) || (its > first && !goes_on)
+    };
+    let steps = plan.plan().steps.iter().enumerate();
+    let undone = steps.filter(|(position, step)| {
+        let subject = step.change.subject();
+        failed
+            .iter()
+            .any(|failed| failed.steps.contains(position) || (failed.role == subject && is_undone(*position, failed)))
+    });
+    undone.map(|(position, _)| position).collect()
 }
 
 /// Puts the names of those that may run into the spec, for the policies; and tells which may not. One that runs again with
@@ -118,6 +150,11 @@ impl Planned {
         of_plan(&self.plan, &self.observation.parsed.scripts).into_iter().map(|(_, script)| script).collect()
     }
 
+    /// What is remembered of a script.
+    fn ran(&self, script: &Script) -> Ran {
+        self.observation.state.scripts.get(&script.name).cloned().unwrap_or_default()
+    }
+
     /// Whether a script runs only since something else changes.
     fn runs_again(&self, script: &Script) -> bool {
         script.run == Run::OnChange && !is_due(script, &self.observation.state.scripts)
@@ -132,8 +169,30 @@ impl Reconciler {
         planned: &Planned,
         ledger: &mut Ledger,
     ) -> Result<(), CycleError> {
+        let due = |script: &Script| planned.ran(script).without(&script.digest());
+        self.record_again(client, planned, due, ledger).await
+    }
+
+    /// Where nothing was changed after all: what was to run after it is due no more than before.
+    pub(super) async fn make_due_no_more(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
+        self.record_again(client, planned, |script| planned.ran(script), ledger).await
+    }
+
+    /// Records something of those that run only since something else changes.
+    async fn record_again(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        what: impl Fn(&Script) -> Ran,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
         let again = planned.scripts().into_iter().filter(|script| planned.runs_again(script));
-        let scripts: BTreeMap<String, Option<String>> = again.map(|script| (script.name.clone(), None)).collect();
+        let scripts: Records = again.map(|script| (script.name.clone(), what(script))).collect();
         if scripts.is_empty() {
             return Ok(());
         }
@@ -150,21 +209,17 @@ impl Reconciler {
         ledger: &mut Ledger,
     ) -> Result<Vec<Failed>, CycleError> {
         let declared = &planned.observation.parsed.scripts;
-        let mut unchanged: BTreeSet<String> = failed.iter().map(|failed| failed.role.clone()).collect();
+        let mut undone = left_undone(plan, failed);
         let mut more = Vec::new();
-        if planned.observation.ledger == (Ledger::Database { exists: false }) {
-            self.carry_over(client, planned, plan, ledger).await?;
-        }
         for (position, script) in of_plan(plan.plan(), declared) {
             let mut update = Update {
-                scripts: BTreeMap::from([(script.name.clone(), Some(script.digest()))]),
+                scripts: BTreeMap::from([(script.name.clone(), planned.ran(script).with(&script.digest()))]),
                 claim: self.own_claim(),
                 ..Update::default()
             };
-            let has_changed = plan.plan().steps.iter().any(|step| {
+            let has_changed = plan.plan().steps.iter().enumerate().any(|(position, step)| {
                 let runs_again = step.change.script().and_then(|name| declared.get(name));
-                !runs_again.is_some_and(|script| planned.runs_again(script))
-                    && !unchanged.contains(step.change.subject().as_ref())
+                !runs_again.is_some_and(|script| planned.runs_again(script)) && !undone.contains(&position)
             });
             if planned.runs_again(script) && !has_changed {
                 // All that it was to follow has failed.
@@ -175,28 +230,11 @@ impl Reconciler {
             self.check_claim(client, ledger).await?;
             if let Err(error) = self.run_script(client, planned, script, update, ledger).await? {
                 let role = crate::plan::change::script_in_words(&script.name);
-                unchanged.insert(role.clone());
+                undone.insert(position);
                 more.push(Failed { role, steps: vec![position], error });
             }
         }
         Ok(more)
-    }
-
-    /// What a ledger in a file said of scripts, where this cycle has made the schema that takes its place.
-    async fn carry_over(
-        &self,
-        client: &Client,
-        planned: &Planned,
-        plan: &GuardedPlan,
-        ledger: &mut Ledger,
-    ) -> Result<(), CycleError> {
-        let run: BTreeSet<&str> = plan.plan().scripts().collect();
-        let known = planned.observation.state.scripts.iter().filter(|(name, _)| !run.contains(name.as_str()));
-        let scripts: BTreeMap<_, _> = known.map(|(name, digest)| (name.clone(), Some(digest.clone()))).collect();
-        if scripts.is_empty() {
-            return Ok(());
-        }
-        self.record(client, planned, Update { scripts, claim: self.own_claim(), ..Update::default() }, ledger).await
     }
 
     async fn run_script(
@@ -204,7 +242,7 @@ impl Reconciler {
         client: &Client,
         planned: &Planned,
         script: &Script,
-        update: Update,
+        mut update: Update,
         ledger: &mut Ledger,
     ) -> Result<Result<(), ServerError>, CycleError> {
         let target = &self.settings.target;
@@ -213,9 +251,11 @@ impl Reconciler {
             Ok(ran) => ran,
             Err(error) => return Ok(Err(error)),
         };
-        // It may have taken its time; whoever leads by now runs it himself.
-        self.check_claim(client, ledger).await?;
-        if script.database != target.database || !matches!(ledger, Ledger::Database { .. }) {
+        let is_beside_ledger = script.database == target.database && matches!(ledger, Ledger::Database { .. });
+        // It may have taken its time; whoever leads by now runs it himself. Asked where the script has locked the ledger,
+        // if it has.
+        self.check_claim(if is_beside_ledger { ran.client() } else { client }, ledger).await?;
+        if !is_beside_ledger {
             if let Err(error) = ran.commit(script).await {
                 return Ok(Err(error));
             }
@@ -224,6 +264,7 @@ impl Reconciler {
         }
         // Whether the ledger is there is decided in a transaction that may come to nothing.
         let mut written = ledger.clone();
+        planned.take_along(&written, &mut update);
         match written.write(ran.client(), &update).await {
             Ok(()) => {}
             Err(LedgerError::Postgres(error)) => {
@@ -245,9 +286,11 @@ impl Reconciler {
         &self,
         client: &Client,
         planned: &Planned,
-        update: Update,
+        mut update: Update,
         ledger: &mut Ledger,
     ) -> Result<(), CycleError> {
+        let before = ledger.clone();
+        planned.take_along(ledger, &mut update);
         let written = async {
             self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
             self.check_claim(client, ledger).await?;
@@ -256,6 +299,7 @@ impl Reconciler {
         };
         if let Err(error) = written.await {
             apply::roll_back(client).await;
+            *ledger = before;
             return Err(error);
         }
         ledger.settle(client, &update).await?;

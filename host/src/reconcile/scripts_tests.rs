@@ -9,7 +9,7 @@ use super::super::laws::{self, World, bounds, settled};
 use super::*;
 use crate::guard::{self, GuardedPlan, Judgement};
 use crate::model::Attributes;
-use crate::model::Role;
+use crate::model::{Grant, Object, Privileges, Role};
 use crate::plan::{Cause, Change, Risk};
 use crate::policy::{Document, Limits, Runtime};
 use crate::resolve;
@@ -47,7 +47,7 @@ fn scripts(all: impl IntoIterator<Item = Script>) -> Scripts {
 }
 
 fn ran(scripts: &Scripts, names: &[&str]) -> Records {
-    names.iter().map(|name| ((*name).to_owned(), scripts[*name].digest())).collect()
+    names.iter().map(|name| ((*name).to_owned(), Ran::default().with(&scripts[*name].digest()))).collect()
 }
 
 fn step(change: Change) -> Step {
@@ -134,6 +134,58 @@ fn what_follows_a_change_runs_only_after_one() {
     assert!(settled(Vec::new(), &records).is_empty());
 }
 
+#[test]
+fn what_has_run_once_is_never_due_again_whatever_ran_since() {
+    let text = |run, text: &str| Script { text: text.into(), ..script("a", run, 0) };
+    for (run, again) in [(Run::Once, false), (Run::OnChange, true)] {
+        let (one, two) = (text(run, "SELECT 1"), text(run, "SELECT 2"));
+        let ran = Ran::default().with(&one.digest()).with(&two.digest());
+        let records = Records::from([("a".to_owned(), ran)]);
+        assert!(!is_due(&two, &records));
+        assert_eq!(is_due(&one, &records), again, "{run:?}");
+    }
+    // Who may write users.yaml and no chain cannot make one out of the other.
+    let pinned = format!("a@{}", text(Run::Once, "SELECT 1").digest());
+    let chain = chain(&[pinned]).unwrap();
+    assert!(chain.allows_script("a", &text(Run::Once, "SELECT 1").digest()));
+    assert!(!chain.allows_script("a", &text(Run::OnChange, "SELECT 1").digest()));
+}
+
+#[test]
+fn what_was_done_before_a_failure_is_a_change() {
+    let inside = |database: &str| Grant {
+        database: Some(database.into()),
+        on: Object::Schema("s".into()),
+        privileges: Privileges::USAGE,
+        grantable: Privileges::empty(),
+    };
+    let grant =
+        |role: &str, database| step(Change::GrantPrivilege { role: Some(role.into()), grant: inside(database) });
+    let revoke =
+        |role: &str, database| step(Change::RevokePrivilege { role: Some(role.into()), grant: inside(database) });
+    let steps = vec![
+        create("x"),
+        grant("x", "b"),
+        grant("x", "c"),
+        revoke("x", "a"),
+        revoke("x", "b"),
+        create("y"),
+        run("views"),
+    ];
+    let plan = GuardedPlan::unjudged(Arc::new(Plan { steps, ..Plan::default() }));
+    let error = || crate::postgres::explain::ServerError::without_database("x", "b");
+    let undone = |steps: &[usize]| {
+        let failed = Failed { role: "x".into(), steps: steps.to_vec(), error: error() };
+        left_undone(&plan, &[failed]).into_iter().collect::<Vec<_>>()
+    };
+    assert!(left_undone(&plan, &[]).is_empty());
+    assert_eq!(undone(&[2]), [2], "it was created, and given something in another database");
+    assert_eq!(undone(&[1]), [1, 2]);
+    assert_eq!(undone(&[0]), [0, 1, 2], "what was taken away before is gone");
+    assert_eq!(undone(&[3]), [1, 2, 3, 4], "on the server it goes on");
+    assert_eq!(undone(&[]), [0, 1, 2, 3, 4]);
+}
+
 #[derive(Debug, Clone)]
 struct Declared {
     scripts: Scripts,
@@ -151,8 +203,8 @@ fn declared() -> impl Strategy<Value = Declared> {
             let script = script(&name, if again { Run::OnChange } else { Run::Once }, order);
             match record {
                 0 => None,
-                1 => declared.records.insert(name.clone(), "sha256:of another text".into()),
-                _ => declared.records.insert(name.clone(), script.digest()),
+                1 => declared.records.insert(name.clone(), Ran::default().with("sha256:of another text")),
+                _ => declared.records.insert(name.clone(), Ran::default().with(&script.digest())),
             };
             if allowed {
                 declared.allowed.insert(name.clone());
@@ -207,7 +259,7 @@ proptest! {
         prop_assert!(parts.iter().flat_map(|part| part.steps()).all(|step| step.change.script().is_none()));
 
         let mut after = declared.clone();
-        after.records.extend(run.iter().map(|script| (script.name.clone(), script.digest())));
+        after.records.extend(run.iter().map(|script| (script.name.clone(), Ran::default().with(&script.digest()))));
         let (catalog, records, in_sync) = settled(&world.catalog, &world.records, &plan);
         let (_, again) = cycle(&World { spec: world.spec.clone(), catalog, records, in_sync }, &after);
         prop_assert!(again.steps.is_empty(), "{:#?}", again.steps);

@@ -315,7 +315,15 @@ impl Inner {
                 continue;
             }
             let path = entry.path();
-            let metadata = fs::metadata(&path).map_err(|error| (path.clone(), error))?;
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // A script that nobody names is no part of the source; `files` tells of one that is named.
+                Err(_) if shown.ends_with(SCRIPT_SUFFIX) => continue,
+                Err(error) => return Err((path, error)),
+            };
+            if shown.ends_with(SCRIPT_SUFFIX) && name.to_str().is_none() {
+                continue;
+            }
             if metadata.is_file() {
                 let Some(name) = name.to_str() else {
                     return Err((path, io::Error::new(ErrorKind::InvalidData, "its name is not UTF-8 text")));

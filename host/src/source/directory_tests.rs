@@ -351,3 +351,21 @@ async fn the_text_of_a_script_lies_in_the_configmap_or_beside_it() {
     let error = source.files(&wanted).await.unwrap_err().to_string();
     assert!(error.contains("beside.sql") && error.contains("byte 0"), "{error}");
 }
+
+#[tokio::test]
+async fn a_script_that_cannot_be_looked_at_is_nothing_to_those_who_do_not_name_it() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::with(&[("a.yaml", MAP)]);
+    std::os::unix::fs::symlink("nowhere", place.0.join("dangling.sql")).unwrap();
+    std::os::unix::fs::symlink("loop.sql", place.0.join("loop.sql")).unwrap();
+    fs::write(place.0.join(std::ffi::OsStr::from_bytes(b"\xff.sql")), "SELECT 1").unwrap();
+    let source = place.source();
+    source.document().await.unwrap();
+    let files = async |name: &str| source.files(&BTreeSet::from([name.to_owned()])).await;
+    assert!(files("dangling.sql").await.unwrap().is_empty());
+    let error = files("loop.sql").await.unwrap_err().to_string();
+    assert!(error.contains("loop.sql"), "{error}");
+    // A manifest that cannot be looked at still is.
+    fs::write(place.0.join(std::ffi::OsStr::from_bytes(b"\xff.yaml")), MAP).unwrap();
+    assert!(source.document().await.is_err());
+}

@@ -58,6 +58,30 @@ pub fn statements(text: &str) -> Result<Vec<Range<usize>>, Unfit> {
     Ok(statements)
 }
 
+/// A statement of a script as psql is to be given it. Outside of quotes and comments it would put a variable for `:NAME`,
+/// as in `a[1:PORT]`; a space behind the colon is nothing to the server.
+pub fn for_psql(statement: &str) -> String {
+    let mut scanner = Scanner { text: statement, bytes: statement.as_bytes(), at: 0 };
+    let (mut safe, mut written) = (String::with_capacity(statement.len()), 0);
+    while let Some(token) = scanner.next() {
+        if statement.as_bytes().get(token.at.clone()) != Some(b":") {
+            continue;
+        }
+        match scanner.peek(0) {
+            // A cast.
+            Some(b':') => scanner.at += 1,
+            Some(next) if begins_a_word(next) || next.is_ascii_digit() || matches!(next, b'\'' | b'"' | b'{') => {
+                safe.push_str(&statement[written..token.at.end]);
+                safe.push(' ');
+                written = token.at.end;
+            }
+            _ => {}
+        }
+    }
+    safe.push_str(&statement[written..]);
+    safe
+}
+
 /// Line of a place in the text, from 1.
 pub fn line_of(text: &str, at: usize) -> usize {
     1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()

@@ -14,6 +14,22 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn psql_finds_no_variable_and_the_server_the_same_tokens() {
+    for (text, expected) in [
+        (
+            "SELECT a[1:PORT], a[x:'y'], a[1:\"b\"], a[1:2], a[:é]",
+            "SELECT a[1: PORT], a[x: 'y'], a[1: \"b\"], a[1: 2], a[: é]",
+        ),
+        ("SELECT 1::text, 1 :: text, a::b[1::int:PORT::int]", "SELECT 1::text, 1 :: text, a::b[1::int: PORT::int]"),
+        ("SELECT ':PORT', $$:PORT$$, E'\\':PORT', \":PORT\" -- :PORT\n/* :PORT */", ""),
+        ("f(a := 1, b => :{?PORT})", "f(a := 1, b => : {?PORT})"),
+        ("a[1 : 2]", ""),
+    ] {
+        assert_eq!(for_psql(text), if expected.is_empty() { text } else { expected });
+    }
+}
+
+#[test]
 fn statements_end_at_semicolons_of_their_own() {
     for (text, expected) in [
         ("", vec![]),

@@ -5,7 +5,7 @@ CREATE TABLE rolewright.state (
     key text PRIMARY KEY,
     value text NOT NULL
 );
-COMMENT ON TABLE rolewright.state IS 'Format of the ledger; inputs and catalog that were last seen to agree; the instance that leads, and its term; scripts that have run.';
+COMMENT ON TABLE rolewright.state IS 'Format of the ledger; inputs and catalog that were last seen to agree; the instance that leads, and its term; scripts that have run; digests of the policies that were set, and how the server prints them.';
 
 CREATE TABLE rolewright.roles (
     name text PRIMARY KEY,
