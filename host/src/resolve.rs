@@ -94,6 +94,8 @@ pub struct Resolved {
     pub databases: BTreeMap<String, Database>,
     /// Tables whose row-level security a plan has to leave as declared.
     pub row_security: BTreeMap<TableName, TableSecurity>,
+    /// Tables that are not secured as declared, and will not be this time: nobody is to be let at them.
+    pub unsecured: BTreeSet<TableName>,
     /// Names of the scripts that a plan may run.
     pub scripts: Vec<String>,
     /// Roles that a plan may create or change.

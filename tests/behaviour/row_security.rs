@@ -1,5 +1,6 @@
 //! Row-level security that is declared: which rows roles really see, whoever changes what by hand, and what is refused.
 
+use postgres::NoTls;
 use rolewright_tests::{Cluster, Manifests, Rolewright};
 
 /// Two tenants, each with rows of its own.
@@ -186,19 +187,106 @@ fn a_policy_that_was_there_before_is_set_once_and_then_known() {
 }
 
 #[test]
-fn without_the_operators_word_rows_are_closed_and_not_opened() {
+fn without_the_operators_word_the_table_is_left_and_nobody_is_let_at_it() {
     let (cluster, manifests) = (shop(), with(ORDERS));
     let rolewright = Rolewright::new(&cluster, &manifests);
-    rolewright.apply().exits_with(3).mentions("ROW_SECURITY").mentions("ALLOWED_POWERS");
-    assert!(!cluster.has_role("blue"), "nothing was changed");
-    let closed = "databases: [{name: shop, row_security: [{schema: app, table: orders, forced: true}]}]\n";
-    manifests.users(&format!("{USERS}{closed}"));
+    let may_read = "SELECT has_table_privilege('blue', 'app.orders', 'SELECT')";
+    for entry in ["forced: true", "policies: []", "policies: [{name: p, using: true}]"] {
+        let databases =
+            format!("databases: [{{name: shop, row_security: [{{schema: app, table: orders, {entry}}}]}}]\n");
+        manifests.users(&format!("{USERS}{databases}"));
+        rolewright.apply().exits_with(1).mentions("ROW_SECURITY").mentions("ALLOWED_POWERS");
+        assert_eq!(state(&cluster)[0], "orders f f -", "{entry}");
+        assert_eq!(cluster.sql_in("shop", may_read), [["f"]], "{entry}");
+    }
+    assert!(cluster.has_role("blue"), "all others are served");
+    manifests.users(&format!("{USERS}{ORDERS}"));
+    operator(&cluster, &manifests).apply().succeeds();
+    assert_eq!(cluster.sql_in("shop", may_read), [["t"]]);
+}
+
+#[test]
+fn the_owner_of_a_table_cannot_hold_up_what_is_taken_from_him() {
+    let none =
+        "databases: [{name: shop, row_security: [{schema: app, table: orders, enabled: false, policies: []}]}]\n";
+    let owner = "  - {username: owner, password: none}\nroles:";
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(&format!("{}{none}", USERS.replace("roles:\n  - name", &format!("{owner}\n  - name"))));
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "100%");
     rolewright.apply().succeeds();
-    assert_eq!(state(&cluster)[0], "orders t t -");
-    assert_eq!(seen(&cluster, "blue", "orders"), "");
-    manifests.users(&format!("{USERS}{}", closed.replace("forced: true", "enabled: false")));
-    rolewright.apply().exits_with(3).mentions("ROW_SECURITY");
-    assert_eq!(state(&cluster)[0], "orders t t -");
+    cluster.sql_in(
+        "shop",
+        "ALTER TABLE app.orders OWNER TO owner; GRANT USAGE ON SCHEMA app TO owner; SET ROLE owner; CREATE POLICY p ON app.orders USING (true)",
+    );
+    manifests.users(&format!("{USERS}{none}"));
+    rolewright.apply().exits_with(1).mentions("power-missing").mentions("drop-policy");
+    assert!(!cluster.has_role("owner"));
+    assert_eq!(state(&cluster)[0], "orders f f p PERMISSIVE {public} ALL true");
+}
+
+#[test]
+fn a_table_that_somebody_keeps_busy_holds_up_nobody_but_those_who_are_to_get_at_it() {
+    let reader = |name: &str, table: &str| {
+        format!(
+            "  - {{username: {name}, password: none, grants: [{{database: shop, schema: app, privileges: [USAGE]}}, \
+             {{database: shop, schema: app, tables: [{table}], privileges: [SELECT]}}]}}\n"
+        )
+    };
+    let (cluster, manifests) = (shop(), Manifests::new());
+    manifests.users(&format!("users:\n{}", reader("guest", "orders")));
+    let rolewright = operator(&cluster, &manifests).env("MAX_DELETIONS", "100%").env("LOCK_TIMEOUT", "1");
+    rolewright.apply().succeeds();
+    let mut busy = cluster.config("shop").user("guest").connect(NoTls).unwrap();
+    busy.batch_execute("BEGIN; SELECT * FROM app.orders").unwrap();
+    let users = USERS.replace("users:\n", &format!("users:\n{}", reader("other", "other")));
+    manifests.users(&format!("{users}{ORDERS}"));
+    rolewright.apply().exits_with(1).mentions("\"orders\" of database").mentions("lock timeout").mentions("might see other rows");
+    assert_eq!(seen(&cluster, "other", "other"), "1");
+    assert_eq!(cluster.sql_in("shop", "SELECT has_table_privilege('blue', 'app.orders', 'SELECT')"), [["f"]]);
+    assert!(!cluster.has_role("guest"), "who keeps it busy is removed all the same");
+    assert!(busy.batch_execute("SELECT 1").is_err(), "its session was ended");
+    rolewright.apply().succeeds();
+    assert_eq!(seen(&cluster, "blue", "orders"), "1 2");
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn everybody_waits_for_a_table_too_where_a_schema_is_made_at_the_same_time() {
+    let with_public = ORDERS.replace(
+        "    row_security:",
+        "    schemas: [{name: app, public: {tables: [SELECT]}}, {name: fresh}]\n    row_security:",
+    );
+    let (cluster, manifests) = (shop(), with(&with_public.replace("tenant = current_user", "no_such_column = 1")));
+    let rolewright = operator(&cluster, &manifests);
+    rolewright.apply().exits_with(1).mentions("no_such_column").mentions("might see other rows than it should");
+    let may_read = "SELECT has_table_privilege('public', 'app.orders', 'SELECT')";
+    assert_eq!(cluster.sql_in("shop", may_read), [["f"]]);
+    manifests.users(&format!("{USERS}{with_public}"));
+    rolewright.apply().succeeds();
+    assert_eq!(cluster.sql_in("shop", may_read), [["t"]]);
+    assert_eq!(cluster.sql_in("shop", "SELECT count(*)::text FROM pg_namespace WHERE nspname = 'fresh'"), [["1"]]);
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn a_table_is_secured_for_those_who_are_there_when_somebody_is_missing() {
+    let missing = "external: [stranger]
+users:
+  - {username: late, secret: {name: not-there}}
+";
+    let policies = ORDERS.replace("to: [tenants]", "to: [tenants, stranger]");
+    let (cluster, manifests) = (shop(), Manifests::new());
+    let with_late = policies.replace("stranger", "stranger, late");
+    manifests.users(&format!("{}{with_late}", USERS.replace("users:\n", missing)));
+    let rolewright = operator(&cluster, &manifests);
+    rolewright.apply().exits_with(1).mentions("role-missing").mentions("stranger").mentions("not for \"late\"");
+    assert!(state(&cluster)[0].contains("own_rows PERMISSIVE {tenants}"), "{:?}", state(&cluster));
+    assert_eq!((seen(&cluster, "blue", "orders"), seen(&cluster, "red", "orders")), ("1 2".into(), "3".into()));
+    cluster.sql("CREATE ROLE stranger");
+    manifests.users(&format!("{}{policies}", USERS.replace("users:\n", "external: [stranger]\nusers:\n")));
+    rolewright.apply().succeeds();
+    assert!(state(&cluster)[0].contains("own_rows PERMISSIVE {stranger,tenants}"), "{:?}", state(&cluster));
+    rolewright.plan_json().is_empty();
 }
 
 #[test]
@@ -214,6 +302,7 @@ fn an_expression_cannot_leave_its_place() {
         "tenant = E'\\\\') ; DROP TABLE app.other; --'",
         "$$a$$ = $$b$$",
         "true /*",
+        "tenant = \u{202e}current_user",
     ] {
         let hostile = serde_json::to_string(hostile).unwrap();
         manifests.users(&format!("{USERS}{}", ORDERS.replace("tenant = current_user", &hostile)));

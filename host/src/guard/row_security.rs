@@ -1,6 +1,7 @@
 //! What a plan may do to row-level security: what is declared, on tables for which it is declared, and no more than the
-//! operator allows. An expression of users.yaml runs as whoever queries the table, and a policy that is too wide shows
-//! rows that no grant would: so policies, and to switch it off, need a word in `ALLOWED_POWERS`, as BYPASSRLS does.
+//! operator allows. An expression of users.yaml runs as whoever queries the table, a policy that is too wide shows rows
+//! that no grant would, and rows that are hidden may be what somebody else's query counts on: so all of it needs a word in
+//! `ALLOWED_POWERS`, as BYPASSRLS does.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,11 @@ use crate::sql::expression;
 
 /// The word in `ALLOWED_POWERS`.
 pub const ROW_SECURITY: &str = "ROW_SECURITY";
+
+/// Whether the operator allows it.
+pub fn is_allowed(powers: &BTreeSet<String>) -> bool {
+    powers.iter().any(|power| power.eq_ignore_ascii_case(ROW_SECURITY))
+}
 
 /// Tells `violate` which rules a step breaks, and how.
 pub(super) fn check(
@@ -29,7 +35,7 @@ pub(super) fn check(
     if table.schema == LEDGER_SCHEMA {
         violate("ledger", format!("{table} is the controller's own"));
     }
-    if how.needs_allowance() && !allowed.iter().any(|power| power.eq_ignore_ascii_case(ROW_SECURITY)) {
+    if !is_allowed(allowed) {
         violate(
             "power-raised",
             format!(

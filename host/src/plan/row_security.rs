@@ -74,11 +74,6 @@ impl Securing {
         }
     }
 
-    /// Whether it could let somebody see or write more, or makes others run what users.yaml says.
-    pub fn needs_allowance(&self) -> bool {
-        !matches!(self, Securing::Enable | Securing::Force)
-    }
-
     fn reason(&self) -> &'static str {
         match self {
             Securing::Enable | Securing::Force => "declared, and off",

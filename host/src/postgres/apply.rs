@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 use zeroize::Zeroizing;
@@ -34,6 +35,10 @@ const QUIET: &str = "SET LOCAL log_statement = 'none'; SET LOCAL log_min_error_s
 const LOUD: &str = "SET LOCAL log_statement TO DEFAULT; SET LOCAL log_min_error_statement TO DEFAULT; \
     SET LOCAL log_min_duration_statement TO DEFAULT; SET LOCAL log_min_duration_sample TO DEFAULT; \
     SET LOCAL log_transaction_sample_rate TO DEFAULT; SET LOCAL pg_stat_statements.track_utility TO DEFAULT";
+
+/// How long a table that was busy before is waited for once more, at most, in milliseconds. Meanwhile all who come to that
+/// table after us wait, and all who come to those that are secured already.
+const BUSY_TABLE: i64 = 1_000;
 
 /// Verifiers by role, made for this plan.
 pub type Verifiers = BTreeMap<String, Verifier>;
@@ -196,8 +201,23 @@ pub async fn one_by_one(
         client.batch_execute(QUIET).await?;
     }
     let mut unsecured: Vec<&TableName> = Vec::new();
-    for (role, steps) in by_role(part.steps()) {
-        let its: Vec<&Step> = steps.iter().filter_map(|index| part.steps().get(*index)).collect();
+    let mut roles = by_role(part.steps());
+    // What becomes of the tables is known before anybody is let at them: PUBLIC's grants go with the database, and that
+    // may come early. What is made there holds none of these tables yet.
+    let secures = |step: &&Step| matches!(step.change, Change::SecureTable { .. });
+    let (mut patience, is_table) = (None, |its: &[&Step]| its.iter().any(secures));
+    let its = |steps: &[usize]| steps.iter().filter_map(|index| part.steps().get(*index)).collect::<Vec<_>>();
+    roles.sort_by_key(|(_, steps)| !is_table(&its(steps)));
+    for (role, steps) in roles {
+        let its = its(&steps);
+        match (is_table(&its), &patience) {
+            (true, None) => patience = Some(wait_at_most(client, BUSY_TABLE).await?),
+            (false, Some(before)) => {
+                client.batch_execute(before).await?;
+                patience = None;
+            }
+            _ => {}
+        }
         if let Some(table) = unsecured.iter().find(|table| its.iter().any(|step| gives_access(&step.change, table))) {
             let steps = steps.iter().filter_map(|index| part.position(*index)).collect();
             failed.push(Failed { error: ServerError::without_row_security(&role, table), role, steps });
@@ -206,7 +226,7 @@ pub async fn one_by_one(
         client.batch_execute("SAVEPOINT role").await?;
         match one_role(client, part.steps(), &steps, renderer, verifiers).await {
             Ok(()) => client.batch_execute("RELEASE role").await?,
-            Err((error, _)) if error.as_db_error().is_none() || retry::is_transient(&error) => return Err(error),
+            Err((error, _)) if ends_all(&error, its.iter().copied()) => return Err(error),
             Err((error, action)) => {
                 client.batch_execute("ROLLBACK TO role; RELEASE role").await?;
                 let version = renderer.catalog.server.version;
@@ -235,6 +255,28 @@ pub async fn one_by_one(
         client.batch_execute(LOUD).await?;
     }
     Ok(failed)
+}
+
+/// Whether an error ends the attempt as a whole: a lost connection, or what is worth another try. Not so a table that
+/// somebody keeps busy: whoever may read it could hold up everything else with that, his own removal included.
+pub fn ends_all<'a>(error: &Error, steps: impl IntoIterator<Item = &'a Step>) -> bool {
+    let is_busy_table = || {
+        error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+            && steps.into_iter().any(|step| matches!(step.change, Change::SecureTable { .. }))
+    };
+    error.as_db_error().is_none() || (retry::is_transient(error) && !is_busy_table())
+}
+
+/// Has the transaction wait for locks no longer than that; returns the statement that undoes it.
+async fn wait_at_most(client: &Client, most: i64) -> Result<String, Error> {
+    let sql = "SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'";
+    let rows = client.query_typed(sql, &[]).await?;
+    let before: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    // Zero is for ever.
+    if before == 0 || before > most {
+        client.batch_execute(&format!("SET LOCAL lock_timeout = {most}")).await?;
+    }
+    Ok(format!("SET LOCAL lock_timeout = {before}"))
 }
 
 /// Whether a grant lets somebody at a table.

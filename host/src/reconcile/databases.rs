@@ -19,7 +19,7 @@ use crate::plan::change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
 use crate::postgres::explain::ServerError;
-use crate::postgres::{connect, objects, retry, snapshot};
+use crate::postgres::{connect, objects, snapshot};
 use crate::resolve::renames::{self, Rename};
 use crate::resolve::row_security::Expressions;
 use crate::resolve::wishes;
@@ -239,7 +239,7 @@ impl Reconciler {
         }
         let mut failed = Vec::new();
         if let Err(error) = apply::all(client, part, &renderer, &verifiers).await {
-            if error.as_db_error().is_none() || retry::is_transient(&error) {
+            if apply::ends_all(&error, part.steps()) {
                 return Err(attempt(error, "apply the plan"));
             }
             tracing::debug!(database, "the plan as a whole was refused; trying role by role");

@@ -146,7 +146,9 @@ impl Reconciler {
         row_security::ask(&spec, &mut questions);
         self.look_into(&mut observation.catalog, &questions, &observation.renames).await?;
         let known = &observation.state.expressions;
-        findings.extend(row_security::complete(&mut spec, &mut observation.catalog, known));
+        let is_allowed = guard::row_security::is_allowed(&self.settings.allowed_powers);
+        let (told, unsecured) = row_security::complete(&mut spec, &mut observation.catalog, known, is_allowed);
+        findings.extend(told);
         findings.extend(modes::set_aside(&mut spec, &observation.catalog));
         findings.extend(databases::foresee(&mut spec, &mut observation.catalog, &questions));
         findings.extend(wishes::complete(&mut spec, &mut observation.catalog, &observation.state.records));
@@ -180,6 +182,7 @@ impl Reconciler {
             }
         };
         left_out.tell(&spec, &mut resolved);
+        resolved.unsecured = unsecured;
         let dropped = resolved.leaving.values().map(|leaving| leaving.until).min();
         self.ends_at(terms.next.into_iter().chain(dropped).chain(observation.generated.next).min());
         findings.extend(observation.generated.findings(steps.iter().map(|step| &step.change), &spec));

@@ -38,7 +38,8 @@ pub(super) async fn printed(
     Ok(printed.collect())
 }
 
-/// The part without those who would be let at a table that could not be secured in a part before.
+/// The part without those who would be let at a table that could not be secured in a part before, or that nothing can be
+/// done with this time.
 pub(super) fn without_those_who_wait(
     part: Part<'static>,
     planned: &Planned,
@@ -48,7 +49,7 @@ pub(super) fn without_those_who_wait(
         Change::SecureTable { table, .. } if failed.iter().any(|it| it.role == step.change.subject()) => Some(table),
         _ => None,
     });
-    let unsecured: Vec<_> = unsecured.collect();
+    let unsecured: Vec<_> = unsecured.chain(&planned.resolved.unsecured).collect();
     let mut waiting: BTreeMap<String, Failed> = BTreeMap::new();
     for step in part.steps() {
         let Some(table) = unsecured.iter().find(|table| gives_access(&step.change, table)) else { continue };

@@ -5,7 +5,7 @@
 //! is there. But whoever has set an expression can see how it is printed then. The ledger keeps digests of both: as long
 //! as neither moves, the policy is as declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, FoundTable, Question};
 use crate::model::{Finding, Mode, PUBLIC, Severity, Spec, TableName, TableSecurity};
@@ -37,8 +37,17 @@ pub fn found<'a>(catalog: &'a Catalog, table: &TableName) -> Option<&'a FoundTab
 }
 
 /// Says in the catalog which policies are as they were declared when they were last set, and takes out of the spec what
-/// cannot be done this time, with the reasons.
-pub fn complete(spec: &mut Spec, catalog: &mut Catalog, known: &Expressions) -> Vec<Finding> {
+/// cannot be done this time, with the reasons. `is_allowed`: whether the operator lets users.yaml speak of it. Returns also
+/// the tables at which nobody is to be let until that is so.
+///
+/// What is not allowed is left out here, table by table, and not only refused by the guard: else whoever owns a table could
+/// have every plan refused, his own removal included, by changing what needed no step before.
+pub fn complete(
+    spec: &mut Spec,
+    catalog: &mut Catalog,
+    known: &Expressions,
+    is_allowed: bool,
+) -> (Vec<Finding>, BTreeSet<TableName>) {
     for ((table, policy), printed) in known {
         let tables = catalog.objects.get_mut(&table.database).map(|objects| &mut objects.secured);
         let found = tables.and_then(|tables| tables.get_mut(&(table.schema.clone(), table.name.clone())));
@@ -48,10 +57,14 @@ pub fn complete(spec: &mut Spec, catalog: &mut Catalog, known: &Expressions) -> 
             found.declared = Some(printed.declared.clone());
         }
     }
-    let mut findings = Vec::new();
+    let (mut findings, mut unsecured) = (Vec::new(), BTreeSet::new());
     let is_observed = spec.mode == Mode::Observe;
     spec.row_security.retain(|table, wanted| {
-        let obstacle = obstacle(table, wanted, catalog);
+        let mut obstacle = obstacle(table, wanted, catalog);
+        if obstacle.is_none() && !is_observed && !is_allowed {
+            obstacle = found(catalog, table).and_then(|found| forbidden(table, found, wanted));
+            unsecured.extend(obstacle.is_some().then(|| table.clone()));
+        }
         let stays = obstacle.is_none();
         findings.extend(obstacle);
         if is_observed && stays {
@@ -59,7 +72,7 @@ pub fn complete(spec: &mut Spec, catalog: &mut Catalog, known: &Expressions) -> 
         }
         stays && !is_observed
     });
-    findings
+    (findings, unsecured)
 }
 
 /// Why nothing can be done with a table.
@@ -103,6 +116,22 @@ fn obstacle(table: &TableName, wanted: &TableSecurity, catalog: &Catalog) -> Opt
     None
 }
 
+/// What the operator would have to allow.
+fn forbidden(table: &TableName, found: &FoundTable, wanted: &TableSecurity) -> Option<Finding> {
+    let steps = differences(found, wanted);
+    let (how, path) = steps.first()?;
+    let policy = how.policy().map(|policy| format!(" {policy:?}")).unwrap_or_default();
+    let message = format!(
+        "the row-level security of {table} is left as it is, and nobody is granted anything on it: to bring it about \
+         ({}{policy}) takes ROW_SECURITY in ALLOWED_POWERS",
+        how.action()
+    );
+    Some(Finding::new(Severity::Error, "power-missing", path, message).help(
+        "let the operator add it if whoever writes users.yaml may say which rows there are, in SQL that runs as whoever \
+         asks for them; or take the table out",
+    ))
+}
+
 /// What differs where nothing is changed. Whether an expression that Rolewright never set is as declared, nobody knows.
 fn observed(table: &TableName, found: &FoundTable, wanted: &TableSecurity) -> Option<Finding> {
     let mut found = found.clone();
@@ -125,31 +154,33 @@ fn observed(table: &TableName, found: &FoundTable, wanted: &TableSecurity) -> Op
     })
 }
 
-/// What is desired: of those tables whose policies name nobody who will not be there.
+/// What is desired. Whom a policy names and who will not be there is left out of it, and a policy that is for nobody else
+/// with them: that is all that the declared policies mean to those who are there, so that no table has to stay open, and
+/// nobody to wait, for somebody who is missing.
 pub(super) fn desired(
     spec: &Spec,
     will_be: impl Fn(&str) -> bool,
     findings: &mut Vec<Finding>,
 ) -> BTreeMap<TableName, TableSecurity> {
-    let mut desired = BTreeMap::new();
-    for (table, wanted) in &spec.row_security {
-        let policies = wanted.policies.iter().flat_map(BTreeMap::values);
-        let missing = policies.flat_map(|policy| policy.roles.iter().map(move |role| (role, &policy.path)));
-        let missing = missing.into_iter().find(|(role, _)| *role != PUBLIC && !will_be(role));
-        match missing {
-            Some((role, path)) => {
-                let message = format!(
-                    "the row-level security of {table} is left as it is: a policy is for {role:?}, which is not there this time"
-                );
-                findings.push(
-                    Finding::new(Severity::Error, "role-missing", path, message)
-                        .help("see what stands against that role, or create it if it is external"),
-                );
-            }
-            None => {
-                desired.insert(table.clone(), wanted.clone());
-            }
-        }
+    let mut desired = spec.row_security.clone();
+    for (table, wanted) in &mut desired {
+        let Some(policies) = &mut wanted.policies else { continue };
+        policies.retain(|name, policy| {
+            let path = &policy.path;
+            policy.roles.retain(|role| {
+                let stays = role == PUBLIC || will_be(role);
+                if !stays {
+                    let message =
+                        format!("policy {name:?} on {table} is not for {role:?} yet, which is not there this time");
+                    findings.push(
+                        Finding::new(Severity::Error, "role-missing", path, message)
+                            .help("see what stands against that role, or create it if it is external"),
+                    );
+                }
+                stays
+            });
+            !policy.roles.is_empty()
+        });
     }
     desired
 }

@@ -65,7 +65,8 @@ fn known(declared: &RowPolicy, printed: &str) -> Expressions {
 
 /// What has to be done to `orders`, and what is said.
 fn outcome((mut spec, mut catalog): (Spec, Catalog), known: &Expressions) -> (Vec<&'static str>, Vec<String>) {
-    let mut findings = complete(&mut spec, &mut catalog, known);
+    let (mut findings, unsecured) = complete(&mut spec, &mut catalog, known, true);
+    assert!(unsecured.is_empty());
     let will_be = |role: &str| catalog.roles.contains_key(role);
     let desired = desired(&spec, will_be, &mut findings);
     let steps = desired.iter().flat_map(|(table, wanted)| differences(found(&catalog, table).unwrap(), wanted));
@@ -103,8 +104,42 @@ fn what_cannot_be_done_is_told_and_left_out() {
     let (spec, mut catalog) = world("app");
     catalog.closed.insert("shop".into(), "no".into());
     assert_eq!(codes((spec, catalog)), ["database-closed"]);
-    assert_eq!(codes(world("nobody")), ["role-missing"]);
     assert_eq!(outcome(world(PUBLIC), &Expressions::new()).1, [""; 0], "everybody is always there");
+}
+
+#[test]
+fn a_policy_is_for_those_of_its_roles_that_are_there() {
+    let told = vec!["role-missing".to_owned()];
+    assert_eq!(outcome(world("nobody"), &Expressions::new()), (vec!["drop-policy"], told.clone()));
+    let (mut spec, mut catalog) = world("app");
+    let wanted = spec.row_security.get_mut(&table("orders")).unwrap();
+    let policies = wanted.policies.as_mut().unwrap();
+    policies.get_mut("own").unwrap().roles.insert("nobody".into());
+    let later = RowPolicy { name: "later".into(), ..policy("nobody", "true") };
+    policies.insert(later.name.clone(), later);
+    catalog.objects.get_mut("shop").unwrap().secured.values_mut().for_each(|table| table.enabled = false);
+    let (actions, codes) = outcome((spec.clone(), catalog.clone()), &Expressions::new());
+    assert_eq!((actions, codes.len()), (vec!["alter-policy", "enable-row-security"], 2));
+    // When it is there, all of it is as declared.
+    catalog.roles.insert("nobody".into(), Role::new("nobody", Mode::Authoritative, Attributes::USER));
+    let all = vec!["create-policy", "alter-policy", "enable-row-security"];
+    assert_eq!(outcome((spec, catalog), &Expressions::new()), (all, vec![]));
+}
+
+#[test]
+fn what_the_operator_does_not_allow_is_left_out_table_by_table() {
+    let without_the_word = |(mut spec, mut catalog): (Spec, Catalog), known: &Expressions| {
+        let (findings, unsecured) = complete(&mut spec, &mut catalog, known, false);
+        assert_eq!(unsecured.contains(&table("orders")), !spec.row_security.contains_key(&table("orders")));
+        (findings.iter().map(|finding| finding.code.to_string()).collect::<Vec<_>>(), unsecured.len())
+    };
+    let known = known(&policy("app", "true"), "printed");
+    assert_eq!(without_the_word(world("app"), &known), (vec![], 0), "nothing has to be done");
+    assert_eq!(without_the_word(world("app"), &Expressions::new()), (vec!["power-missing".to_owned()], 1));
+    // Whoever owns the table makes a step necessary where there was none.
+    let (spec, mut catalog) = world("app");
+    catalog.objects.get_mut("shop").unwrap().secured.values_mut().for_each(|table| table.enabled = false);
+    assert_eq!(without_the_word((spec, catalog), &known), (vec!["power-missing".to_owned()], 1));
 }
 
 #[test]

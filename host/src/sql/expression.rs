@@ -2,6 +2,8 @@
 //! in the end; this only sees to it that no text ends its parentheses, its quotes or its statement before we do, for the
 //! server and for psql, which people give plans to. What could be read in two ways is refused.
 
+use crate::printable::is_hazard;
+
 /// Why a text is no expression that can stand inside of parentheses; the end of a sentence.
 pub fn problem(text: &str) -> Option<&'static str> {
     let mut letters = text.chars().peekable();
@@ -12,6 +14,7 @@ pub fn problem(text: &str) -> Option<&'static str> {
         let next = letters.peek().copied();
         match letter {
             '\0' => return Some("contains a NUL character"),
+            hazard if is_unseen(hazard) => return Some(UNSEEN),
             '(' => depth += 1,
             ')' => match depth.checked_sub(1) {
                 Some(less) => depth = less,
@@ -25,6 +28,7 @@ pub fn problem(text: &str) -> Option<&'static str> {
                     match letters.next() {
                         None => return Some("has a quote that does not end"),
                         Some('\0') => return Some("contains a NUL character"),
+                        Some(hazard) if is_unseen(hazard) => return Some(UNSEEN),
                         Some(quote) if quote == letter && before == '\\' && letter == '\'' => {
                             return Some("has a backslash before a quote; chr(92) is a backslash");
                         }
@@ -54,6 +58,14 @@ pub fn problem(text: &str) -> Option<&'static str> {
     is_blank.then_some("is empty")
 }
 
+/// Who reviews an expression has to see what is in it.
+const UNSEEN: &str =
+    "has a character that cannot be seen, or turns the reading direction; in a text, chr() stands for it";
+
+fn is_unseen(letter: char) -> bool {
+    is_hazard(letter) && !matches!(letter, '\n' | '\t')
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -70,7 +82,7 @@ mod tests {
             "id::text = 'a'::text",
             "tags[1: 2] = ARRAY['a'] - '{b}'",
             "EXISTS (SELECT 1 FROM app.members AS m WHERE m.org = org_id)",
-            "a /2 - -1 > 0\n  AND b",
+            "a /2 - -1 > 0\n \tAND b",
             "\"\\\" = 'ü'",
         ] {
             assert_eq!(problem(text), None, "{text}");
@@ -102,6 +114,10 @@ mod tests {
             ("a = :'x'", "`:`"),
             ("a = 'b\0'", "NUL"),
             ("a\0", "NUL"),
+            ("a \u{202e}= b", "cannot be seen"),
+            ("a = 'x\u{200b}'", "cannot be seen"),
+            ("\"a\u{2066}\" = b", "cannot be seen"),
+            ("a = b\r", "cannot be seen"),
         ] {
             assert!(problem(text).is_some_and(|found| found.contains(why)), "{text:?}: {:?}", problem(text));
         }
