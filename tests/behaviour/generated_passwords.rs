@@ -483,6 +483,27 @@ fn neither_a_rotation_nor_a_secret_that_is_written_takes_an_approval_away() {
 }
 
 #[test]
+fn what_is_left_of_an_approved_plan_runs_though_a_secret_cannot_be_written() {
+    let (cluster, manifests) = shop();
+    let rolewright = Rolewright::new(&cluster, &manifests).env("MAX_DELETIONS", "0");
+    manifests.users(&format!("{ROTATED}  - {{username: gone, password: none}}\n"));
+    rolewright.apply().succeeds();
+    manifests.users(&format!("{ROTATED}  - {{username: taken, generate: true}}\n"));
+    manifests.file("user-taken-secret.generated.yaml", "kind: Other\n");
+    backdate(&manifests, 4_000);
+    let first = generated(&manifests, SECRET);
+    let held = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+    rolewright.command(&["apply", "--approve", "sha256:another"]).exits_with(3);
+    assert_eq!(generated(&manifests, SECRET).0, first.0, "it was not approved");
+    let output = rolewright.command(&["apply", "--approve", held["digest"].as_str().unwrap()]);
+    output.exits_with(1).mentions("is there already, with something else");
+    assert!(!cluster.has_role("gone") && !cluster.has_role("taken"));
+    let second = generated(&manifests, SECRET);
+    assert_ne!(second.password(), first.password());
+    second.login();
+}
+
+#[test]
 fn a_rotation_that_the_guard_forbids_is_that_users_trouble_alone() {
     let (cluster, manifests) = shop();
     let boss = "users:\n  - {username: boss, superuser: true, generate: {rotate_every: 1h}}\n";

@@ -100,6 +100,12 @@ impl Planned {
         }
     }
 
+    /// Whether it is the plan that somebody approved, by the command or by an annotation.
+    pub(super) fn is_approved(&self, approved: Option<&str>) -> bool {
+        let approved = approved.or(self.observation.directives.approve.as_deref());
+        approved == Some(self.plan.digest.as_str())
+    }
+
     /// How many of each.
     pub fn counts(&self) -> Counts {
         self.plan.counts(&self.plan.users(&self.observation.catalog))
@@ -194,13 +200,13 @@ impl Reconciler {
             let is_user = role.is_user() || spec.disabled.contains(&role.name);
             *(if is_user { &mut declared.0 } else { &mut declared.1 }) += 1;
         }
-        let generated = std::mem::take(&mut spec.generated);
         drop(spec);
         let removals = self.removals(&observation, &steps).await?;
         findings.extend(removals.iter().flat_map(|(role, removal)| obstacles(role, removal)));
         let text = observation.parsed.locations.document().text.as_str();
         let text = (text, &observation.parsed.scripts);
-        let digest = digest::of_plan(&steps, text, &generated, chain.digest(), catalog, &self.settings);
+        let digest =
+            digest::of_plan(&steps, text, &observation.generated.wishes, chain.digest(), catalog, &self.settings);
         let disabled = &resolved.disabled | &resolved.removable_users;
         let plan = Arc::new(Plan { digest, steps, removals, disabled });
         findings.extend(rights::unfinished(&plan, catalog));

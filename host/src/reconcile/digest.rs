@@ -1,6 +1,6 @@
 //! The two digests: of the inputs of a cycle, and of a plan. The same inputs give the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
@@ -81,6 +81,26 @@ pub(super) fn of_plan(
     fold.finish()
 }
 
+/// A step as it is told apart from others, whether the Secret of a new user is written yet or not.
+fn in_words(step: &Step, generated: &BTreeMap<String, Generate>) -> String {
+    match &step.change {
+        Change::CreateRole(role) if generated.contains_key(&role.name) => {
+            let mut role = role.clone();
+            if let Some(credential) = &mut role.credential {
+                (credential.version, credential.changed_at) = (String::new(), None);
+            }
+            format!("{:?} {:?}", Change::CreateRole(role), step.risk)
+        }
+        change => format!("{change:?} {:?}", step.risk),
+    }
+}
+
+/// Whether there is no step that the other plan does not have.
+pub(super) fn is_part_of(steps: &[Step], all: &[Step], generated: &BTreeMap<String, Generate>) -> bool {
+    let all: BTreeSet<String> = all.iter().map(|step| in_words(step, generated)).collect();
+    steps.iter().all(|step| all.contains(&in_words(step, generated)))
+}
+
 fn fold_steps(
     fold: &mut Fold,
     steps: &[Step],
@@ -98,18 +118,7 @@ fn fold_steps(
     };
     let nothing_else = steps.iter().all(is_rotation);
     for step in steps.iter().filter(|step| nothing_else || !is_rotation(step)) {
-        match &step.change {
-            Change::CreateRole(role) if generated.contains_key(&role.name) => {
-                let mut role = role.clone();
-                if let Some(credential) = &mut role.credential {
-                    (credential.version, credential.changed_at) = (String::new(), None);
-                }
-                fold.text(&format!("{:?} {:?}", Change::CreateRole(role), step.risk));
-            }
-            change => {
-                fold.text(&format!("{change:?} {:?}", step.risk));
-            }
-        }
+        fold.text(&in_words(step, generated));
         if let Some(script) = step.change.script().and_then(|name| scripts.get(name)) {
             fold.text(&script.digest());
         }

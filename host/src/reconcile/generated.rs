@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{CycleError, Observation, Planned, Reconciler, Verdict, observe};
 use crate::generated::contents::{ALPHABET, LENGTH};
-use crate::generated::{Decision, Due, For, Reason, decide, moment};
+use crate::generated::{Decision, Due, For, Generate, Reason, decide, moment};
 use crate::guard::powers;
 use crate::model::{Finding, Mode, SecretState, Severity, Spec};
 use crate::plan::Change;
@@ -27,6 +27,8 @@ pub(super) type Unwritten = BTreeMap<SecretRef, String>;
 /// What is to be written, and what there is to say.
 #[derive(Debug, Default)]
 pub struct Generated {
+    /// What users.yaml asks for, by role.
+    pub(super) wishes: BTreeMap<String, Generate>,
     /// By role.
     due: BTreeMap<String, (SecretRef, Due)>,
     /// When the next password is to be replaced, in Unix seconds.
@@ -84,7 +86,7 @@ fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> BTreeSet
 impl Reconciler {
     /// Decides what is to be written, and puts it in the place of what was read.
     pub(super) fn foresee(&self, parsed: &Parsed, secrets: &mut Secrets) -> Result<Generated, CycleError> {
-        let mut generated = Generated::default();
+        let mut generated = Generated { wishes: parsed.spec.generated.clone(), ..Generated::default() };
         let now = observe::now();
         for (role, wish) in &parsed.spec.generated {
             let Some(declared) = parsed.spec.roles.get(role) else { continue };

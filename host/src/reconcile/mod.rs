@@ -220,7 +220,7 @@ impl Reconciler {
             let mut planned = self.plan(look, approved).await?;
             // Each time there is more that is known not to be written, and so not tried again.
             while !self.hand_out(&mut planned).await? {
-                planned = self.plan(look, approved).await?;
+                planned = self.plan_without_unwritten(&planned, look, approved).await?;
             }
             match self.act(planned).await? {
                 act::Outcome::Done(report) => return Ok(*report),
@@ -228,6 +228,26 @@ impl Reconciler {
             }
         }
         Err(CycleError::Restless { times: REPLANS })
+    }
+
+    /// The plan anew, without what could not be written. If it was approved, so is what is left of it: other Secrets have
+    /// been written, and what is in them has to come into force.
+    async fn plan_without_unwritten(
+        &self,
+        before: &Planned,
+        look: Look,
+        approved: Option<&str>,
+    ) -> Result<Planned, CycleError> {
+        let planned = self.plan(look, approved).await?;
+        let is_less = || {
+            let [text, text_before] = [&planned, before].map(|it| &it.observation.parsed.locations.document().text);
+            text == text_before
+                && digest::is_part_of(&planned.plan.steps, &before.plan.steps, &before.observation.generated.wishes)
+        };
+        if !matches!(planned.verdict, Verdict::Held(_)) || !before.is_approved(approved) || !is_less() {
+            return Ok(planned);
+        }
+        self.plan(look, Some(&planned.plan.digest)).await
     }
 
     /// Runs a plan in PostgreSQL and rolls it back. `None`: the plan may not run, or there is
