@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use postgres::SimpleQueryMessage;
-use rolewright_tests::{Cluster, Manifests, Rolewright, eventually};
+use rolewright_tests::kubernetes::{Secrets, least_rights};
+use rolewright_tests::{ApiServer, Cluster, Manifests, Rolewright, eventually};
 use serde_json::{Value, json};
 
 /// A chain whose planner allows these.
@@ -459,12 +460,18 @@ fn a_rehearsed_script_keeps_no_controller_waiting() {
 }
 
 #[test]
-fn a_script_may_lock_the_ledger_that_it_is_recorded_in() {
-    let (cluster, manifests) = (server(), Manifests::new());
+fn a_leaders_script_may_lock_the_ledger_that_it_is_recorded_in() {
+    let (cluster, namespace) = (server(), ApiServer::shared().namespace());
+    let account = namespace.service_account(&least_rights(Secrets::Named(&[])));
     let lock = format!("LOCK TABLE rolewright.state IN ACCESS EXCLUSIVE MODE; {}", note("locked"));
-    manifests.users_exactly(&with_scripts("alice", &json!([{ "name": "lock", "database": "postgres", "sql": lock }])));
-    let rolewright = Rolewright::new(&cluster, &manifests).policies(&allowing(&["lock"]));
-    rolewright.apply().succeeds();
-    assert_eq!(runs(&cluster, "postgres"), ["locked"]);
-    rolewright.plan_json().is_empty();
+    let scripts = json!([{ "name": "lock", "database": "postgres", "sql": lock }]);
+    namespace.configmap(&with_scripts("alice", &scripts));
+    let controller =
+        Rolewright::in_cluster(&cluster, &namespace, &account).env("LOCK_TIMEOUT", "3").policies(&allowing(&["lock"]));
+    let running = controller.run();
+    eventually("the script to run", Duration::from_secs(20), || {
+        (runs(&cluster, "postgres") == ["locked"]).then_some(())
+    });
+    assert_eq!(cluster.value("SELECT count(*) FROM rolewright.state WHERE key IN ('script:lock', 'term')"), "2");
+    running.terminate().succeeds();
 }
