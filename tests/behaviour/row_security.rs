@@ -240,7 +240,12 @@ fn a_table_that_somebody_keeps_busy_holds_up_nobody_but_those_who_are_to_get_at_
     busy.batch_execute("BEGIN; SELECT * FROM app.orders").unwrap();
     let users = USERS.replace("users:\n", &format!("users:\n{}", reader("other", "other")));
     manifests.users(&format!("{users}{ORDERS}"));
-    rolewright.apply().exits_with(1).mentions("\"orders\" of database").mentions("lock timeout").mentions("might see other rows");
+    rolewright
+        .apply()
+        .exits_with(1)
+        .mentions("\"orders\" of database")
+        .mentions("lock timeout")
+        .mentions("might see other rows");
     assert_eq!(seen(&cluster, "other", "other"), "1");
     assert_eq!(cluster.sql_in("shop", "SELECT has_table_privilege('blue', 'app.orders', 'SELECT')"), [["f"]]);
     assert!(!cluster.has_role("guest"), "who keeps it busy is removed all the same");

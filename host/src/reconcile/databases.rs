@@ -18,6 +18,7 @@ use crate::model::Grant;
 use crate::plan::change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
+use crate::postgres::connect::connect_with;
 use crate::postgres::explain::ServerError;
 use crate::postgres::{connect, objects, snapshot};
 use crate::resolve::renames::{self, Rename};
@@ -180,7 +181,8 @@ impl Reconciler {
             let client = if *database == self.settings.target.database {
                 own
             } else {
-                other = connect(&self.settings.target.with_database(database)).await?;
+                let target = self.settings.target.with_database(database);
+                other = connect_with(&target, &self.pool.limits()).await?;
                 &other
             };
             // Who is granted something is locked until the transaction ends.
