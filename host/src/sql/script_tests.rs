@@ -176,7 +176,7 @@ proptest! {
         prop_assert_eq!(parts(&format!("SELECT {quoted};SELECT 2")).len(), 2);
         let name = format!("\"x{}\"", inner.replace('"', "\"\""));
         prop_assert_eq!(parts(&format!("SELECT 1 AS {name};SELECT 2")).len(), 2);
-        prop_assert_eq!(parts(&format!("SELECT $q${inner}$q$;SELECT 2")).len(), 2);
+        prop_assert_eq!(parts(&format!("SELECT $Q${inner}$Q$;SELECT 2")).len(), 2);
     }
 
     /// No statement begins with what would end the transaction, however it is dressed.
