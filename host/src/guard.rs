@@ -494,3 +494,5 @@ mod scripts_tests;
 #[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod trial;

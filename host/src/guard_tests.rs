@@ -1,8 +1,9 @@
 //! A hostile planner against the guard: each of its tricks is one test.
 
+use super::trial::plan;
 use super::*;
 use crate::model::{Credential, Membership, Mode, SecretState, Standing};
-use crate::plan::{Cause, Proposal, Risk, RolePatch, assemble};
+use crate::plan::{Cause, Risk, RolePatch};
 use crate::resolve::{self, Kind, Origin, Record, Records};
 
 /// alice is declared and there; carol was managed and is gone from the spec; mallory is a stranger.
@@ -63,27 +64,11 @@ fn world() -> World {
 }
 
 fn bounds() -> Bounds {
-    Bounds {
-        deletions: 1,
-        allowed_powers: BTreeSet::new(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    }
+    Bounds { deletions: 1, ..trial::bounds() }
 }
 
 fn drop_carol() -> Change {
     Change::DropRole { name: "carol".into(), reassign_to: None }
-}
-
-fn plan(changes: Vec<Change>) -> Arc<Plan> {
-    let proposals = changes
-        .into_iter()
-        .map(|change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() })
-        .collect();
-    let steps = assemble(proposals, "evil", |_| Cause::Spec);
-    Arc::new(Plan { digest: "sha256:1".into(), steps, ..Plan::default() })
 }
 
 /// The rules that the honest plan breaks once these changes are added to it.
@@ -91,10 +76,9 @@ fn broken(changes: Vec<Change>) -> Vec<&'static str> {
     let World { catalog, resolved } = world();
     let mut all = vec![drop_carol()];
     all.extend(changes);
-    match judge(plan(all), "evil", &resolved, &catalog, &bounds()) {
-        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
-        other => panic!("{other:?}"),
-    }
+    let broken = trial::rules(judge(plan(all), "evil", &resolved, &catalog, &bounds()));
+    assert!(!broken.is_empty(), "it passes");
+    broken
 }
 
 fn alter(name: &str, set: Attributes, clear: Attributes) -> Change {

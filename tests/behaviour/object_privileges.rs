@@ -21,19 +21,25 @@ pub(super) fn shop() -> Cluster {
     cluster
 }
 
+/// What `role` can do with the object `o.oid`, one of these words each, as the server's own `function` says: in SQL, as
+/// `SELECT` without a grant option, and `SELECT*` with one.
+pub(super) fn can(role: &str, function: &str, words: &[&str]) -> String {
+    let one = |word: &&str| {
+        format!(
+            "CASE WHEN {function}('{role}', o.oid, '{word} WITH GRANT OPTION') THEN '{word}*'
+                  WHEN {function}('{role}', o.oid, '{word}') THEN '{word}' END"
+        )
+    };
+    words.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// Everything that `role` holds in `shop`, one line for each object, by the server's own functions.
 pub(super) fn held(cluster: &Cluster, role: &str) -> Vec<String> {
     let list = |kind: &str, function: &str, words: &[&str], from: &str| {
-        let each: Vec<String> = words
-            .iter()
-            .map(|word| {
-                format!(
-                    "CASE WHEN {function}('{role}', o.oid, '{word} WITH GRANT OPTION') THEN '{word}*'
-                          WHEN {function}('{role}', o.oid, '{word}') THEN '{word}' END"
-                )
-            })
-            .collect();
-        format!("SELECT '{kind} ' || o.name || ': ' || concat_ws(' ', {}) AS line FROM ({from}) AS o", each.join(", "))
+        format!(
+            "SELECT '{kind} ' || o.name || ': ' || concat_ws(' ', {}) AS line FROM ({from}) AS o",
+            can(role, function, words)
+        )
     };
     let relations = |kinds: &str| {
         format!(
@@ -433,4 +439,21 @@ fn the_history_tells_of_every_turn() {
         planned.iter().any(|step| step.starts_with("revoke")) && planned.iter().any(|step| step.starts_with("grant"))
     );
     assert_eq!(told, planned);
+}
+
+#[test]
+fn the_history_tells_of_nothing_that_was_left_out() {
+    let (cluster, manifests) = (shop(), Manifests::new());
+    let grants = "grants: [{database: shop, schema: sales, tables: [orders], privileges: [SELECT]}]";
+    manifests.users(&format!(
+        "users: []\nroles:\n  - {{name: writer, {grants}}}\n  - {{name: reader, settings: {{work_mem: many}}, {grants}}}\n"
+    ));
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().exits_with(1).says("work_mem");
+    assert_eq!(held(&cluster, "writer"), ["table sales.orders: SELECT"]);
+    let told = cluster.column(
+        "SELECT DISTINCT step ->> 'role' FROM rolewright.history, jsonb_array_elements(steps) AS step
+         WHERE step ->> 'action' = 'grant-privilege'",
+    );
+    assert_eq!(told, ["writer"]);
 }

@@ -5,6 +5,7 @@
 use rolewright_tests::{Cluster, Manifests, Rolewright};
 
 use super::import::imported;
+use super::object_privileges::can;
 
 /// Database `shop`: two schemas that belong to `app`, with an object of each kind, as PostgreSQL opens them; and somebody.
 fn shop() -> Cluster {
@@ -28,22 +29,13 @@ fn shop() -> Cluster {
     cluster
 }
 
-/// What `role` can do there (but for the constructors that PostgreSQL made of the range) without a grant option, and with one: `sales routine total(integer): EXECUTE`.
+/// What `role` can do there, but for the constructors that PostgreSQL made of the range: `sales routine total: EXECUTE`.
 fn held(cluster: &Cluster, role: &str) -> Vec<String> {
     let one = |kind: &str, function: &str, words: &[&str], from: &str| {
-        let each: Vec<String> = words
-            .iter()
-            .map(|word| {
-                format!(
-                    "CASE WHEN {function}('{role}', o.oid, '{word} WITH GRANT OPTION') THEN '{word}*'
-                          WHEN {function}('{role}', o.oid, '{word}') THEN '{word}' END"
-                )
-            })
-            .collect();
         format!(
             "SELECT nspname || ' {kind} ' || o.name || ': ' || concat_ws(' ', {}) AS line
                FROM ({from}) AS o JOIN pg_namespace AS n ON n.oid = o.place WHERE nspname !~ '^(pg_|information|public)'",
-            each.join(", ")
+            can(role, function, words)
         )
     };
     let relations = |kind: &str| {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::trial::{bounds, plan, rules};
 use super::*;
 use crate::catalog::{Objects, Schema};
 use crate::model::{self, Database, Mode, Object, Spec};
-use crate::plan::{Cause, Proposal, Risk, assemble};
 use crate::resolve::{self, Records, wishes};
 
 fn role(name: &str) -> Role {
@@ -71,36 +71,10 @@ fn as_declared() -> Vec<Change> {
     ]
 }
 
-fn bounds() -> Bounds {
-    Bounds {
-        deletions: 0,
-        allowed_powers: BTreeSet::new(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    }
-}
-
-fn plan(changes: Vec<Change>) -> Plan {
-    let proposals = changes.into_iter().map(|change| Proposal {
-        change,
-        risk: Risk::Safe,
-        reason: String::new(),
-        path: String::new(),
-    });
-    let steps = assemble(proposals.collect(), "evil", |_| Cause::Spec);
-    Plan { digest: "sha256:1".into(), steps, ..Plan::default() }
-}
-
 /// The rules that a plan breaks which does all that is declared, and this.
 fn broken(changes: Vec<Change>) -> Vec<&'static str> {
     let (catalog, resolved) = world();
-    match judge(plan(changes).into(), "evil", &resolved, &catalog, &bounds()) {
-        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
-        Judgement::Held(held) => panic!("{held}"),
-        Judgement::Pass(_) => Vec::new(),
-    }
+    rules(judge(plan(changes), "evil", &resolved, &catalog, &bounds()))
 }
 
 fn and(change: Change) -> Vec<&'static str> {
@@ -158,17 +132,15 @@ fn nobody_is_granted_anything_on_the_ledger() {
     let (database, on) = (Some("shop".to_owned()), Object::Schema(LEDGER_SCHEMA.into()));
     let grant = Grant { database, on, privileges: Privileges::CREATE, grantable: Privileges::empty() };
     resolved.in_scope.insert("evil".into());
-    let step = |change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() };
-    let change = Change::GrantPrivilege { role: Some("evil".into()), grant };
-    let steps = assemble(vec![step(change)], "evil", |_| Cause::Spec);
+    let plan = plan([Change::GrantPrivilege { role: Some("evil".into()), grant }]);
     let mut rules = Vec::new();
-    scope(0, &steps[0], &resolved, &catalog, &bounds(), &mut rules);
+    scope(0, &plan.steps[0], &resolved, &catalog, &bounds(), &mut rules);
     assert_eq!(rules.iter().map(|violation| violation.rule).collect::<Vec<_>>(), ["ledger"]);
 }
 
 #[test]
 fn all_that_is_about_a_database_waits_with_it_and_nothing_else() {
-    let plan = GuardedPlan::unjudged(Arc::new(plan(as_declared())));
+    let plan = GuardedPlan::unjudged(plan(as_declared()));
     let part = plan.on_the_server();
     let left = |subjects: &[&str]| {
         let part = part.without(&subjects.iter().copied().collect());

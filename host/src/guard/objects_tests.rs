@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::trial::{bounds, plan, rules};
 use super::*;
 use crate::catalog::{Held, Objects, Schema};
 use crate::model::{Database, Grant, Mode, Object, ObjectKind, Privileges, Role, Spec};
-use crate::plan::{Cause, Proposal, Risk, assemble};
 use crate::resolve::{self, Records, wishes};
 
 fn orders() -> Object {
@@ -72,21 +72,7 @@ fn world_with(held: &[Object], declared: Vec<Grant>) -> (Catalog, Resolved) {
 }
 
 fn judged(world: &(Catalog, Resolved), changes: Vec<Change>, deletions: usize) -> Judgement {
-    let proposals = changes
-        .into_iter()
-        .map(|change| Proposal { change, risk: Risk::Safe, reason: String::new(), path: String::new() })
-        .collect();
-    let steps = assemble(proposals, "evil", |_| Cause::Spec);
-    let plan = Plan { digest: "sha256:1".into(), steps, ..Plan::default() };
-    let bounds = Bounds {
-        deletions,
-        allowed_powers: BTreeSet::new(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    };
-    judge(plan.into(), "evil", &world.1, &world.0, &bounds)
+    judge(plan(changes), "evil", &world.1, &world.0, &Bounds { deletions, ..bounds() })
 }
 
 fn gives(role: &str, grant: Grant) -> Change {
@@ -95,13 +81,6 @@ fn gives(role: &str, grant: Grant) -> Change {
 
 fn takes(grant: Grant) -> Change {
     Change::RevokePrivilege { role: Some("reader".into()), grant }
-}
-
-fn rules(judged: Judgement) -> Vec<&'static str> {
-    match judged {
-        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]

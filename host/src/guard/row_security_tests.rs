@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::row_security::ROW_SECURITY;
+use super::trial::{bounds, plan_of, rules};
 use super::*;
 use crate::catalog::{FoundPolicy, FoundTable, Objects};
 use crate::model::{PolicyCommand, RowPolicy, TableName};
@@ -68,20 +69,8 @@ fn step(table: TableName, how: Securing) -> Step {
 
 fn judged(steps: Vec<Step>, powers: &[&str]) -> Vec<&'static str> {
     let (catalog, resolved) = world();
-    let bounds = Bounds {
-        deletions: 0,
-        allowed_powers: powers.iter().map(|power| (*power).to_owned()).collect(),
-        reassign_owned_to: "postgres".into(),
-        users_declared: 1,
-        roles_declared: 1,
-        approved: None,
-    };
-    let plan = Plan { digest: "sha256:1".into(), steps, ..Plan::default() };
-    match judge(plan.into(), "evil", &resolved, &catalog, &bounds) {
-        Judgement::Refused(refusal) => refusal.violations.iter().map(|violation| violation.rule).collect(),
-        Judgement::Held(held) => panic!("{held}"),
-        Judgement::Pass(_) => Vec::new(),
-    }
+    let bounds = Bounds { allowed_powers: powers.iter().map(|power| (*power).to_owned()).collect(), ..bounds() };
+    rules(judge(plan_of(steps), "evil", &resolved, &catalog, &bounds))
 }
 
 fn and(table: TableName, how: Securing) -> Vec<&'static str> {

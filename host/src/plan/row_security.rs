@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Cause, Change, Step};
 use crate::catalog::{FoundPolicy, FoundTable};
-use crate::model::{RowPolicy, TableName, TableSecurity};
+use crate::model::{Object, RowPolicy, TableName, TableSecurity};
 
 /// What is done to a table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,6 +147,19 @@ pub fn steps<'a>(
         }
     }
     steps
+}
+
+/// Whether a change lets somebody at a table.
+pub fn gives_access(change: &Change, table: &TableName) -> bool {
+    let Change::GrantPrivilege { grant, .. } = change else { return false };
+    grant.database.as_ref() == Some(&table.database)
+        && match &grant.on {
+            Object::Table { schema, name } | Object::Column { schema, table: name, .. } => {
+                (schema, name) == (&table.schema, &table.name)
+            }
+            Object::AllTables(schema) => *schema == table.schema,
+            _ => false,
+        }
 }
 
 /// What a step makes of a table; why it cannot work, else.

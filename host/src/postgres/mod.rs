@@ -11,6 +11,7 @@ pub mod access;
 pub mod apply;
 pub mod connect;
 pub mod explain;
+pub mod fallback;
 pub mod objects;
 pub mod password;
 pub mod pool;

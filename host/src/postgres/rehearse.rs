@@ -7,12 +7,11 @@ use std::fmt;
 use tokio_postgres::{Client, Error};
 
 use super::apply::{self, Failed, Verifiers};
-use super::connect::{SessionLimits, connect};
+use super::connect::{SessionLimits, connect_with};
 use super::explain::{Attempt, ServerError};
 use super::removal::{self, Removals};
-use super::retry;
-use super::script;
 use super::target::Target;
+use super::{fallback, retry, script};
 use crate::guard::GuardedPlan;
 use crate::guard::parts::{Inside, Part};
 use crate::model::Script;
@@ -67,7 +66,7 @@ pub async fn rehearse(
     scripts: &[&Script],
 ) -> Result<Rehearsal, Error> {
     apply::lock(client).await?;
-    let rehearsal = in_lock(client, target, plan, renderer, verifiers).await;
+    let rehearsal = in_lock(client, (target, limits), plan, renderer, verifiers).await;
     apply::unlock(client).await?;
     let mut rehearsal = rehearsal?;
     let scripts = scripts.iter().filter(|script| !rehearsal.untried.contains(&script.database)).copied();
@@ -78,7 +77,7 @@ pub async fn rehearse(
 
 async fn in_lock(
     client: &Client,
-    target: &Target,
+    (target, limits): (&Target, &SessionLimits),
     plan: &GuardedPlan,
     renderer: &Renderer<'_>,
     verifiers: &Verifiers,
@@ -93,7 +92,7 @@ async fn in_lock(
             return Err(error);
         }
         apply::begin(client).await?;
-        let failed = apply::one_by_one(client, &today, renderer, verifiers).await;
+        let failed = fallback::one_by_one(client, &today, renderer, verifiers).await;
         apply::roll_back(client).await;
         rehearsal.failed = failed?;
     }
@@ -125,7 +124,7 @@ async fn in_lock(
         let there = if database == target.database {
             client
         } else {
-            match connect(&target.with_database(database)).await {
+            match connect_with(&target.with_database(database), limits).await {
                 Ok(connected) => other = connected,
                 Err(error) => {
                     let steps = inside.taken.steps().iter().chain(inside.given.steps());
@@ -144,7 +143,7 @@ async fn in_lock(
     }
     for (role, databases) in elsewhere {
         for database in &databases {
-            if let Some(error) = hand_over(target, database, &role, &removals, server_version).await {
+            if let Some(error) = hand_over((target, limits), database, &role, &removals, server_version).await {
                 rehearsal.failed.push(Failed { role: role.clone(), steps: Vec::new(), error });
             }
         }
@@ -163,11 +162,11 @@ async fn in_database(
 ) -> Result<Vec<Failed>, Error> {
     let verifiers = Verifiers::new();
     apply::begin(client).await?;
-    let absent = apply::one_by_one(client, creations, renderer, &verifiers).await?;
+    let absent = fallback::one_by_one(client, creations, renderer, &verifiers).await?;
     let absent: BTreeSet<&str> = absent.iter().map(|failed| failed.role.as_str()).collect();
     let mut failed = Vec::new();
     for part in [&inside.taken, &inside.given] {
-        failed.extend(apply::one_by_one(client, &part.without(&absent), renderer, &verifiers).await?);
+        failed.extend(fallback::one_by_one(client, &part.without(&absent), renderer, &verifiers).await?);
     }
     Ok(failed)
 }
@@ -190,7 +189,7 @@ fn elsewhere(
 }
 
 async fn hand_over(
-    target: &Target,
+    (target, limits): (&Target, &SessionLimits),
     database: &str,
     role: &str,
     removals: &Removals,
@@ -199,7 +198,7 @@ async fn hand_over(
     let statements = removals.get(role)?;
     let action = format!("hand over what it owns in database {database}");
     let attempt = Attempt { action: &action, role: Some(role), server_version };
-    match connect(&target.with_database(database)).await {
+    match connect_with(&target.with_database(database), limits).await {
         Ok(client) => {
             let sql = format!("BEGIN;{};{};ROLLBACK", statements.reassign, statements.drop_owned);
             client.batch_execute(&sql).await.err().map(|error| ServerError::new(&error, &attempt))

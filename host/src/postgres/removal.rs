@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
-use super::connect::connect;
+use super::connect::{SessionLimits, connect_with};
 use super::explain::{Attempt, ServerError};
 use super::target::Target;
 use crate::plan::{Change, Plan, Removal};
@@ -46,14 +46,14 @@ pub async fn end_sessions(client: &Client, oids: &[u32]) -> Result<usize, Error>
 /// Visits every database in which something depends on the roles, each role in a transaction of
 /// its own. Returns what failed, by role.
 pub async fn hand_over(
-    target: &Target,
+    (target, limits): (&Target, &SessionLimits),
     removals: &Removals,
     dependencies: &BTreeMap<String, Removal>,
     server_version: u32,
 ) -> BTreeMap<String, ServerError> {
     let mut failed: BTreeMap<String, ServerError> = BTreeMap::new();
     for (database, roles) in visits(target, removals, dependencies) {
-        let client = match connect(&target.with_database(&database)).await {
+        let client = match connect_with(&target.with_database(&database), limits).await {
             Ok(client) => client,
             Err(error) => {
                 for role in roles {

@@ -12,8 +12,8 @@ use tokio_postgres::{Client, Error};
 use super::apply::{self, Failed, Verifiers};
 use super::connect::{ConnectError, SessionLimits, connect_with};
 use super::explain::{ServerError, scrub};
-use super::retry;
 use super::target::Target;
+use super::{fallback, retry};
 use crate::guard::GuardedPlan;
 use crate::model::Script;
 use crate::plan::change::script_in_words;
@@ -114,11 +114,11 @@ pub async fn rehearse(
 /// before.
 async fn prepare(client: &Client, plan: &GuardedPlan, renderer: &Renderer<'_>, database: &str) -> Result<(), Error> {
     let verifiers = Verifiers::new();
-    let absent = apply::one_by_one(client, &plan.role_creations(), renderer, &verifiers).await?;
+    let absent = fallback::one_by_one(client, &plan.role_creations(), renderer, &verifiers).await?;
     let absent: BTreeSet<&str> = absent.iter().map(|failed| failed.role.as_str()).collect();
     if let Some(inside) = plan.inside().get(database) {
         for part in [&inside.taken, &inside.given] {
-            apply::one_by_one(client, &part.without(&absent), renderer, &verifiers).await?;
+            fallback::one_by_one(client, &part.without(&absent), renderer, &verifiers).await?;
         }
     }
     Ok(())

@@ -18,9 +18,9 @@ use crate::model::Grant;
 use crate::plan::change;
 use crate::plan::replay::compare;
 use crate::postgres::apply::{self, Failed, Verifiers};
-use crate::postgres::connect::connect_with;
+use crate::postgres::connect::{ConnectError, connect_with};
 use crate::postgres::explain::ServerError;
-use crate::postgres::{connect, objects, snapshot};
+use crate::postgres::{fallback, objects, snapshot};
 use crate::resolve::renames::{self, Rename};
 use crate::resolve::row_security::Expressions;
 use crate::resolve::wishes;
@@ -72,6 +72,11 @@ pub(super) enum Turn {
 }
 
 impl Reconciler {
+    /// A session in another database, with the same limits as those of the pool.
+    async fn session_in(&self, database: &str) -> Result<Client, ConnectError> {
+        connect_with(&self.settings.target.with_database(database), &self.pool.limits()).await
+    }
+
     /// Reads what the roles of the spec hold inside of databases. One that cannot be entered is noted,
     /// and its roles are skipped later on.
     pub(super) async fn look_into(
@@ -88,7 +93,7 @@ impl Reconciler {
                 let client = self.pool.get().await?;
                 objects::read(&client, catalog, question).await.map_err(read)?
             } else {
-                match connect(&self.settings.target.with_database(database)).await {
+                match self.session_in(database).await {
                     Ok(client) => objects::read(&client, catalog, question).await.map_err(read)?,
                     Err(error) if error.is_transient() => return Err(error.into()),
                     Err(error) => {
@@ -113,7 +118,7 @@ impl Reconciler {
             let now = if *database == self.settings.target.database {
                 objects::fingerprint(own).await
             } else {
-                match connect(&self.settings.target.with_database(database)).await {
+                match self.session_in(database).await {
                     Ok(client) => objects::fingerprint(&client).await,
                     Err(error) if error.is_transient() => return Err(error.into()),
                     Err(_) => return Ok(false),
@@ -181,8 +186,7 @@ impl Reconciler {
             let client = if *database == self.settings.target.database {
                 own
             } else {
-                let target = self.settings.target.with_database(database);
-                other = connect_with(&target, &self.pool.limits()).await?;
+                other = self.session_in(database).await?;
                 &other
             };
             // Who is granted something is locked until the transaction ends.
@@ -241,7 +245,7 @@ impl Reconciler {
         }
         let mut failed = Vec::new();
         if let Err(error) = apply::all(client, part, &renderer, &verifiers).await {
-            if apply::ends_all(&error, part.steps()) {
+            if fallback::ends_all(&error, part.steps()) {
                 return Err(attempt(error, "apply the plan"));
             }
             tracing::debug!(database, "the plan as a whole was refused; trying role by role");
@@ -249,7 +253,7 @@ impl Reconciler {
             if !begin().await? {
                 return Ok(None);
             }
-            let result = apply::one_by_one(client, part, &renderer, &verifiers).await;
+            let result = fallback::one_by_one(client, part, &renderer, &verifiers).await;
             failed = result.map_err(|error| attempt(error, "apply the plan role by role"))?;
         }
         if turn == Turn::Given {

@@ -28,6 +28,7 @@ mod laws_modes;
 #[cfg(test)]
 mod laws_row_security;
 mod observe;
+mod parts;
 mod policies;
 mod records;
 mod removals;

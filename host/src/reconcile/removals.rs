@@ -88,8 +88,8 @@ impl Reconciler {
         let receivers = removals.keys().map(|name| (name.clone(), self.settings.reassign_owned_to.clone())).collect();
         let dependencies = snapshot::removals(client, catalog, &receivers).await;
         let dependencies = self.attempt(dependencies, planned, "ask what depends on roles that go")?;
-        let target = &self.settings.target;
-        errors.extend(removal::hand_over(target, &removals, &dependencies, catalog.server.version).await);
+        let place = (&self.settings.target, &self.pool.limits());
+        errors.extend(removal::hand_over(place, &removals, &dependencies, catalog.server.version).await);
         removals.retain(|role, _| !errors.contains_key(role));
 
         // The drop of a role locks it, and its record in the ledger goes in the same transaction.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
+use super::parts::left_undone;
 use super::records::history;
 use super::{CycleError, Observation, Planned, Reconciler};
 use crate::guard::GuardedPlan;
@@ -35,33 +36,6 @@ fn is_due(script: &Script, records: &Records) -> bool {
         Run::Once => !ran.has(&digest),
         Run::OnChange => ran.last() != Some(&digest),
     })
-}
-
-/// Steps that were not carried out: those that failed, and what was left out after them. Who fails in one turn is left
-/// out of those that come later; only of what is done on the server nobody is left out for what could not be taken
-/// away before.
-fn left_undone(plan: &GuardedPlan, failed: &[Failed]) -> BTreeSet<usize> {
-    let inside = plan.inside();
-    let taken = inside.values().map(|inside| inside.taken.positions());
-    let given = inside.values().map(|inside| inside.given.positions());
-    let before = [plan.creations().positions(), plan.renames().positions()];
-    let here = before.len() + inside.len();
-    let turns: Vec<BTreeSet<usize>> = before.into_iter().chain(taken).chain([BTreeSet::new()]).chain(given).collect();
-    let turn = |position: &usize| turns.iter().position(|turn| turn.contains(position)).unwrap_or(here);
-    let is_undone = |position: usize, failed: &Failed| {
-        let Some(first) = failed.steps.iter().map(turn).min() else { return true };
-        let its = turn(&position);
-        let goes_on = its == here && (2..here).contains(&first);
-        failed.steps.contains(&position) || (its > first && !goes_on)
-    };
-    let steps = plan.plan().steps.iter().enumerate();
-    let undone = steps.filter(|(position, step)| {
-        let subject = step.change.subject();
-        failed
-            .iter()
-            .any(|failed| failed.steps.contains(position) || (failed.role == subject && is_undone(*position, failed)))
-    });
-    undone.map(|(position, _)| position).collect()
 }
 
 /// Puts the names of those that may run into the spec, for the policies; and tells which may not. One that runs again with
