@@ -549,3 +549,17 @@ fn whoever_is_renamed_keeps_a_secret_that_is_named_and_gets_another_one_else() {
     assert_eq!(generated(&manifests, SECRET).0, second.0, "it stays, and is no longer good");
     cluster.refuses_login("api", &first.password(), "shop", "28P01");
 }
+
+#[test]
+fn a_rename_that_waits_leaves_the_secret_as_it_is() {
+    let (cluster, manifests) = shop();
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    manifests.users(&format!(
+        "users: [{{username: api, renamed_from: app, databases: [shop, nowhere], generate: true, secret: {{name: {SECRET}}}}}]"
+    ));
+    rolewright.apply().exits_with(1).says("nowhere");
+    assert_eq!(generated(&manifests, SECRET).0, first.0);
+    assert_eq!(first.login().0, "app");
+}

@@ -248,7 +248,11 @@ fn what_a_ledger_in_a_file_knew_is_in_the_schema_from_its_first_moment() {
          ALTER TABLE public.orders OWNER TO controller",
     );
     let users = |who: &[&str]| {
-        let users: Vec<_> = who.iter().map(|who| json!({ "username": who, "password": "none" })).collect();
+        let user = |who: &&str| match *who {
+            "dave" => json!({ "username": who }),
+            _ => json!({ "username": who, "password": "none" }),
+        };
+        let users: Vec<_> = who.iter().map(user).collect();
         let policies = json!([{ "name": "some", "using": "id   >   5" }]);
         let tables = json!([{ "schema": "public", "table": "orders", "policies": policies }]);
         let scripts = json!([
@@ -258,17 +262,21 @@ fn what_a_ledger_in_a_file_knew_is_in_the_schema_from_its_first_moment() {
         let databases = json!([{ "name": "shop", "row_security": tables }]);
         manifests.users_exactly(&json!({ "users": users, "databases": databases, "scripts": scripts }).to_string());
     };
-    users(&["alice", "bob"]);
+    users(&["alice", "bob", "dave"]);
+    manifests.secret("dave", "scripts-file-3");
     let rolewright = Rolewright::new(&cluster, &manifests)
         .connect_as("controller", "scripts-file-2")
         .env("ALLOWED_POWERS", "row_security")
         .env("REASSIGN_OWNED_TO", "controller")
         .env("LOCK_TIMEOUT", "60")
+        .env("MAX_DELETIONS", "2")
         .policies(&allowing(&["audit", "views"]));
     rolewright.apply().succeeds();
     assert_eq!(runs(&cluster, "shop"), ["audit", "views"]);
     assert!(rolewright.ledger().is_empty());
-    // The schema is made, and that is all that the cycle comes to.
+    // The schema is made, and that is all that the cycle comes to. Bob is to go, and dave to be left as he is.
+    users(&["alice", "dave"]);
+    manifests.remove_secret("dave");
     cluster.sql("GRANT CREATE ON DATABASE postgres TO controller; ALTER ROLE alice NOLOGIN");
     let mut holder = cluster.client("postgres");
     let mut lock = holder.transaction().unwrap();
@@ -281,13 +289,13 @@ fn what_a_ledger_in_a_file_knew_is_in_the_schema_from_its_first_moment() {
     victim.kill();
     lock.rollback().unwrap();
     let known = cluster.sql("SELECT name FROM rolewright.roles ORDER BY name");
-    assert_eq!(known, [["alice"], ["bob"]]);
+    assert_eq!(known, [["alice"], ["bob"], ["dave"]]);
     let known = cluster.sql("SELECT key FROM rolewright.state WHERE key ~ '^(script:|policies)' ORDER BY key");
     assert_eq!(known, [["policies"], ["script:audit"]], "one is due");
     // Whoever is not declared any more is dropped, and nothing is done twice.
     users(&["alice"]);
     rolewright.apply().succeeds();
-    assert!(!cluster.has_role("bob"));
+    assert!(!cluster.has_role("bob") && !cluster.has_role("dave"));
     assert_eq!(runs(&cluster, "shop"), ["audit", "views", "views"]);
     rolewright.plan_json().is_empty();
 }

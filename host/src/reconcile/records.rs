@@ -103,9 +103,9 @@ impl Planned {
         let observation = &self.observation;
         let known = &observation.state;
         for (name, record) in &known.records {
-            let is_ours = self.resolved.in_scope.contains(name) || self.resolved.observed.contains(name);
+            // Whoever is left as it is this time, or is to be dropped, is ours as well.
             let is_told = update.upserts.contains_key(name) || update.removed.contains(name);
-            if !is_ours || is_told || !is_same(name, record, &observation.catalog) {
+            if is_told || !is_same(name, record, &observation.catalog) {
                 continue;
             }
             // A rename that has not been carried out has been seen as if it had.
