@@ -253,7 +253,7 @@ fn scope(
         violate("protected-role", format!("{role:?} is protected"));
         return;
     }
-    settings::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
+    settings::check(&step.change, catalog, &bounds.allowed_powers, &resolved.second_logins, &mut violate);
     privileges::check(&step.change, catalog, &bounds.allowed_powers, &mut violate);
     match &step.change {
         Change::DropRole { name, reassign_to } => {

@@ -348,6 +348,30 @@ fn a_setting_that_is_allowed_by_name_and_declared_passes() {
 }
 
 #[test]
+fn a_second_login_acts_as_its_user_and_as_nobody_else() {
+    let mut world = world();
+    world.resolved.second_logins.insert("alice".into(), "app".into());
+    let is_refused = |change: Change| {
+        let Change::SetSetting { setting, .. } = &change else { panic!() };
+        let mut resolved = world.resolved.clone();
+        resolved.desired.get_mut("alice").unwrap().settings.push(setting.clone());
+        match judge(plan(vec![drop_carol(), change]), "evil", &resolved, &world.catalog, &bounds()) {
+            Judgement::Refused(refusal) => refusal.violations.iter().any(|violation| violation.rule == "power-raised"),
+            _ => false,
+        }
+    };
+    assert!(!is_refused(set("role", "app", None)));
+    for other in [
+        set("role", "boss", None),
+        set("role", "App", None),
+        set("role", "app", Some("shop")),
+        set("session_authorization", "app", None),
+    ] {
+        assert!(is_refused(other.clone()), "{other:?}");
+    }
+}
+
+#[test]
 fn settings_that_nobody_declared_are_refused_and_those_of_others_are_out_of_reach() {
     assert!(broken(vec![set("work_mem", "64MB", None)]).contains(&"not-as-desired"));
     let setting = crate::model::Setting { database: None, name: "work_mem".into(), value: "64MB".into() };

@@ -113,6 +113,8 @@ pub struct Resolved {
     pub leaving: BTreeMap<String, Leaving>,
     /// Users that must not log in for now, those that leave among them.
     pub disabled: BTreeSet<String>,
+    /// Logins that are second ones, and of whom. The host's own, and not the planner's.
+    pub second_logins: BTreeMap<String, String>,
     /// The renames that come before everything else. The host's own, and not the planner's.
     pub renames: Vec<renames::Rename>,
     /// Roles that are only looked at.
@@ -176,7 +178,9 @@ pub fn resolve_with(
     records: &Records,
     in_sync: &BTreeMap<String, bool>,
 ) -> Resolved {
-    let mut resolved = Resolved { scripts: spec.scripts.clone(), ..Resolved::default() };
+    let seconds = spec.generated.iter().filter_map(|(role, wish)| Some((wish.alternate.clone()?, role.clone())));
+    let mut resolved =
+        Resolved { scripts: spec.scripts.clone(), second_logins: seconds.collect(), ..Resolved::default() };
     unsupported(spec, &mut resolved);
     resolved.skipped = skipped::skipped(left_out, spec, catalog, &mut resolved.findings);
     let kept = renames::stuck(spec, catalog, records, &mut resolved);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rolewright_tests::source::{user, users};
-use rolewright_tests::{Cluster, Manifests, Rolewright, eventually};
+use rolewright_tests::{Cluster, Manifests, Output, Rolewright, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,6 +45,23 @@ pub(super) fn kill_this_at(
     victim.kill();
     lock.rollback().unwrap();
     wait_until_gone(cluster);
+}
+
+/// What an apply comes to in the middle of which something happens: while it waits for these tables of a database.
+pub(super) fn held_up_at(
+    rolewright: &Rolewright<'_>,
+    cluster: &Cluster,
+    (database, tables): (&str, &str),
+    meanwhile: impl FnOnce(),
+) -> Output {
+    let mut holder = cluster.client(database);
+    let mut lock = holder.transaction().unwrap();
+    lock.batch_execute(&format!("LOCK TABLE {tables} IN SHARE MODE")).unwrap();
+    let apply = rolewright.start(&["apply"]);
+    wait_until_blocked(cluster);
+    meanwhile();
+    lock.rollback().unwrap();
+    apply.finish()
 }
 
 /// Kills an apply that waits for these tables, and asserts that nothing is half done.

@@ -60,11 +60,11 @@ impl Generated {
     }
 }
 
-fn path(manifests: &Manifests, name: &str) -> PathBuf {
+pub(super) fn path(manifests: &Manifests, name: &str) -> PathBuf {
     manifests.path().join(format!("{name}.generated.yaml"))
 }
 
-fn generated(manifests: &Manifests, name: &str) -> Generated {
+pub(super) fn generated(manifests: &Manifests, name: &str) -> Generated {
     let text = fs::read_to_string(path(manifests, name)).expect("the Secret was written");
     Generated::new(serde_saphyr::from_str(&text).expect("it is YAML"))
 }
@@ -74,7 +74,7 @@ fn told_nothing(output: &Output) {
     leaks::assert_none("what was printed", &(output.stdout.clone() + &output.stderr));
 }
 
-fn edit(manifests: &Manifests, name: &str, alter: impl FnOnce(&mut Value)) {
+pub(super) fn edit(manifests: &Manifests, name: &str, alter: impl FnOnce(&mut Value)) {
     let mut secret = generated(manifests, name).0;
     alter(&mut secret);
     manifests.file(&format!("{name}.generated.yaml"), secret.to_string());
@@ -99,7 +99,7 @@ pub(super) fn moment(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
 }
 
-fn backdate(manifests: &Manifests, seconds: i64) {
+pub(super) fn backdate(manifests: &Manifests, seconds: i64) {
     edit(manifests, SECRET, |secret| secret["metadata"]["annotations"][GENERATED_AT] = moment(-seconds).into());
 }
 
@@ -110,7 +110,7 @@ fn files(manifests: &Manifests) -> Vec<String> {
     names
 }
 
-fn shop() -> (Cluster, Manifests) {
+pub(super) fn shop() -> (Cluster, Manifests) {
     let (cluster, manifests) = (Cluster::start(), Manifests::new());
     cluster.sql("CREATE DATABASE shop");
     manifests.users(APP);

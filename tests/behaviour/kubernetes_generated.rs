@@ -90,6 +90,56 @@ fn under_exactly_the_role_of_the_chart_a_secret_appears_is_rotated_and_repaired_
 }
 
 #[test]
+fn two_logins_take_turns_and_each_secret_that_was_ever_there_logs_in_until_the_next() {
+    let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
+    namespace.configmap("users:\n  - {username: app, generate: {rotate_every: 1h, alternate: app_b}}\n");
+    let objects = rendered(&[&format!("secrets.generated={{{SECRET}}}")]);
+    let account = namespace.service_account(&object(&objects, "Role")["rules"]);
+    let controller = Rolewright::in_cluster(&cluster, &namespace, &account).env("SYNC_INTERVAL", "3600");
+    let controller = controller.run();
+    let mut before = served(&cluster, &namespace, SECRET, "app", "");
+    namespace.wait_for_condition("Synced", "True");
+    for turn in ["app_b", "app", "app_b"] {
+        edit(&namespace, SECRET, json!({ "metadata": { "annotations": { GENERATED_AT: moment(4 - 3_600) } } }));
+        // No waiting for what is in the Secret to come into force: it is.
+        let now = eventually("a rotation", SOON, || {
+            found(&namespace, SECRET).filter(|secret| secret.password() != before.password())
+        });
+        assert_eq!((now.value("username").as_str(), now.login().0.as_str()), (turn, "app"));
+        before.login();
+        is_quiet(&controller);
+        now.login();
+        before = now;
+    }
+    let output = controller.terminate();
+    output.succeeds();
+    leaks::assert_none("the log", &output.stdout);
+    namespace.check_for_leaks();
+    let refused: Vec<_> =
+        namespace.calls().into_iter().filter(|call| call.status >= 400 && call.status != 404).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn a_rotation_that_may_not_be_written_sets_no_password() {
+    let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
+    namespace.configmap("users:\n  - {username: app, generate: {rotate_every: 1h, alternate: app_b}}\n");
+    let objects = rendered(&[&format!("secrets.generated={{{SECRET}}}")]);
+    let may = namespace.service_account(&object(&objects, "Role")["rules"]);
+    Rolewright::in_cluster(&cluster, &namespace, &may).apply().succeeds();
+    let first = found(&namespace, SECRET).expect("it was written");
+    edit(&namespace, SECRET, json!({ "metadata": { "annotations": { GENERATED_AT: moment(-4_000) } } }));
+    let may_not = namespace.service_account(&least_rights(Secrets::Named(&[SECRET])));
+    let output = Rolewright::in_cluster(&cluster, &namespace, &may_not).apply();
+    output.exits_with(1).mentions("is due for rotation, and stays").mentions("needs verb patch on resource secrets");
+    assert_eq!(cluster.value("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'app_b'"), "t");
+    first.login();
+    Rolewright::in_cluster(&cluster, &namespace, &may).apply().succeeds();
+    assert_eq!(found(&namespace, SECRET).unwrap().value("username"), "app_b");
+    first.login();
+}
+
+#[test]
 fn without_the_right_it_is_told_which_one_is_missing_and_the_others_are_served() {
     let (cluster, namespace) = (Cluster::start(), ApiServer::shared().namespace());
     namespace.configmap(&format!("{APP}  - {{username: alice}}\n")).secret("alice", "kubernetes-generated-1");

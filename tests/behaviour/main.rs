@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failed expectation is how a test fails
 
 mod account_life;
+mod alternating_logins;
 mod broken_input;
 mod commands;
 mod crash;

@@ -27,6 +27,8 @@ pub const ANNOTATIONS: &str = "rolewright.dev/";
 pub const SERVER: &str = "rolewright.dev/server";
 /// The role that it is for.
 pub const ROLE: &str = "rolewright.dev/role";
+/// Which of the two logins the password is for, where there are two.
+pub const LOGIN: &str = "rolewright.dev/login";
 /// When the password was made.
 pub const GENERATED_AT: &str = "rolewright.dev/generated-at";
 /// When it will be replaced: for people, nobody reads it.
@@ -47,6 +49,9 @@ const CLOCKS_DIFFER: i64 = 24 * 60 * 60;
 pub struct Generate {
     /// Seconds after which the password is replaced; `None`: it never is.
     pub rotate_every: Option<i64>,
+    /// A second login that acts as the user. The Secret names one of the two, and at a rotation the other; the one before
+    /// keeps its password until the next.
+    pub alternate: Option<String>,
     /// The database that the Secret names; `None`: the controller's.
     pub database: Option<String>,
 }
@@ -61,6 +66,8 @@ pub enum Reason {
     New,
     /// The password was made this many seconds ago.
     Rotation(i64),
+    /// It names a second login that is declared no more.
+    Gone,
     /// The password stays; something else in it is not as it should be.
     Repair,
 }
@@ -70,6 +77,11 @@ pub enum Reason {
 pub struct Due {
     /// Why.
     pub reason: Reason,
+    /// The role that it names, and whose password it holds: the user, or its second login.
+    pub login: String,
+    /// The other of the two, which it has named until now. Its password stays in force, and so the new one comes into force
+    /// first, and then into the Secret: at every moment the Secret holds one that the server takes.
+    pub instead_of: Option<String>,
     /// The password in it.
     pub password: Password,
     /// What it is to hold. What others have put into it beside that stays.
@@ -85,15 +97,22 @@ pub struct Due {
 /// Without what is secret in it.
 impl std::fmt::Debug for Due {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Due").field("reason", &self.reason).field("next", &self.next).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Due");
+        shown.field("reason", &self.reason).field("login", &self.login).field("next", &self.next);
+        shown.finish_non_exhaustive()
     }
 }
 
 /// What becomes of the Secret of a generated password.
 #[derive(Debug, Clone)]
 pub enum Decision {
-    /// It stays as it is; its password will be replaced then.
-    Kept(Option<i64>),
+    /// It stays as it is.
+    Kept {
+        /// The role that it names.
+        login: String,
+        /// When its password will be replaced, in Unix seconds.
+        next: Option<i64>,
+    },
     /// It is to be written.
     Due(Box<Due>),
     /// It is not ours to write: why, and what to do.
@@ -125,35 +144,59 @@ pub fn decide<E>(
         Ok(held) => held,
         Err(why) => return Ok(Decision::Foreign(why)),
     };
+    let login = held.map_or(Some(whose.role), |held| whose.login(held));
     let made_at = held.and_then(|held| made_at(held, now));
     let age = made_at.map(|made_at| now - made_at);
     let rotate_every = whose.wish.rotate_every;
-    let (reason, password, made_at) = match &found.password {
-        None => (Reason::New, make()?, now),
-        Some(_) if age.zip(rotate_every).is_some_and(|(age, every)| age >= every) => {
-            (Reason::Rotation(age.unwrap_or_default()), make()?, now)
+    let is_old = age.zip(rotate_every).is_some_and(|(age, every)| age >= every);
+    let (reason, login, password, made_at) = match (&found.password, login) {
+        (None, login) => (Reason::New, login.unwrap_or(whose.role), make()?, now),
+        (Some(_), None) => (Reason::Gone, whose.role, make()?, now),
+        (Some(_), Some(login)) if is_old => {
+            (Reason::Rotation(age.unwrap_or_default()), whose.after(login), make()?, now)
         }
         // Of a time that cannot be right nothing follows but that it is put right.
-        Some(password) => (Reason::Repair, password.clone(), made_at.unwrap_or(now)),
+        (Some(password), Some(login)) => (Reason::Repair, login, password.clone(), made_at.unwrap_or(now)),
     };
+    let before = whose.after(login);
+    let instead_of = (matches!(reason, Reason::Rotation(_)) && before != login).then(|| before.to_owned());
+    let login = login.to_owned();
     let next = rotate_every.map(|every| made_at.saturating_add(every));
     let database = whose.wish.database.as_deref().unwrap_or(&place.database);
-    let data = contents::of(whose.role, &password, database, place);
+    let data = contents::of(&login, &password, database, place);
     let mut annotations = BTreeMap::from([
         (SERVER.to_owned(), place.server.clone()),
         (ROLE.to_owned(), whose.role.to_owned()),
         (GENERATED_AT.to_owned(), moment(made_at)),
     ]);
     annotations.extend(next.map(|next| (NEXT_ROTATION.to_owned(), moment(next))));
+    annotations.extend(whose.wish.alternate.as_ref().map(|_| (LOGIN.to_owned(), login.clone())));
     if let Some(held) = held.filter(|_| reason == Reason::Repair) {
         let same_data = data.iter().all(|(key, value)| held.data.get(key) == Some(value));
-        let said = [SERVER, ROLE, GENERATED_AT, NEXT_ROTATION];
+        let said = [SERVER, ROLE, LOGIN, GENERATED_AT, NEXT_ROTATION];
         if same_data && said.iter().all(|key| held.annotations.get(*key) == annotations.get(*key)) {
-            return Ok(Decision::Kept(next));
+            return Ok(Decision::Kept { login, next });
         }
     }
     let over = held.map(|_| found.version.clone());
-    Ok(Decision::Due(Box::new(Due { reason, password, data, annotations, over, next })))
+    Ok(Decision::Due(Box::new(Due { reason, login, instead_of, password, data, annotations, over, next })))
+}
+
+impl<'a> For<'a> {
+    /// Which of its logins a Secret of ours names; `None`: one that it has no more.
+    fn login(&self, held: &Held) -> Option<&'a str> {
+        let alternate = self.wish.alternate.as_deref();
+        match held.annotations.get(LOGIN).map(String::as_str) {
+            None => Some(self.role),
+            Some(name) if name == self.role || self.renamed_from == Some(name) => Some(self.role),
+            Some(name) => alternate.filter(|alternate| *alternate == name),
+        }
+    }
+
+    /// Whose turn it is after one of its logins.
+    fn after(&self, login: &str) -> &'a str {
+        self.wish.alternate.as_deref().filter(|alternate| *alternate != login).unwrap_or(self.role)
+    }
 }
 
 /// What is held by the one that we have written; `None`: there is no Secret of that name.
@@ -211,7 +254,7 @@ impl Due {
     pub fn foreseen(&self, found: &Secret) -> Secret {
         let version = match self.reason {
             Reason::New => NEW.to_owned(),
-            Reason::Rotation(_) => format!("{ROTATED} {}", found.version),
+            Reason::Rotation(_) | Reason::Gone => format!("{ROTATED} {}", found.version),
             Reason::Repair => return found.clone(),
         };
         let labels = match found.labels.is_empty() {

@@ -27,7 +27,7 @@ fn nothing() -> Secret {
 }
 
 fn wish(rotate_every: Option<i64>) -> Generate {
-    Generate { rotate_every, database: None }
+    Generate { rotate_every, alternate: None, database: None }
 }
 
 fn decided(wish: &Generate, found: &Secret, now: i64) -> Decision {
@@ -72,7 +72,7 @@ fn generated_at(secret: &Secret, at: &str) -> Secret {
 fn what_is_absent_is_made_once() {
     let due = due(&wish(None), &nothing(), NOW);
     assert_eq!((due.reason, due.next, due.over.clone()), (Reason::New, None, None));
-    assert!(matches!(decided(&wish(None), &written(&due), NOW + 1_000 * HOUR), Decision::Kept(None)));
+    assert!(matches!(decided(&wish(None), &written(&due), NOW + 1_000 * HOUR), Decision::Kept { next: None, .. }));
 }
 
 #[test]
@@ -117,13 +117,73 @@ fn it_is_rotated_when_its_time_has_come_and_at_no_other() {
     assert_eq!(made.next, Some(NOW + 24 * HOUR));
     let found = written(&made);
     assert!(
-        matches!(decided(&wish, &found, NOW + 24 * HOUR - 1), Decision::Kept(Some(next)) if next == NOW + 24 * HOUR)
+        matches!(decided(&wish, &found, NOW + 24 * HOUR - 1), Decision::Kept { next: Some(next), .. } if next == NOW + 24 * HOUR)
     );
     let rotated = due(&wish, &found, NOW + 24 * HOUR);
     assert_eq!(rotated.reason, Reason::Rotation(24 * HOUR));
     assert_eq!(rotated.password.reveal(), "another");
     assert_eq!(rotated.over.as_deref(), Some("7"), "nobody else's change is lost");
-    assert!(matches!(decided(&wish, &written(&rotated), NOW + 24 * HOUR), Decision::Kept(_)));
+    assert!(matches!(decided(&wish, &written(&rotated), NOW + 24 * HOUR), Decision::Kept { .. }));
+}
+
+/// With a second login.
+fn taking_turns() -> Generate {
+    Generate { alternate: Some("app_b".to_owned()), ..wish(Some(HOUR)) }
+}
+
+fn whose(due: &Due) -> (&str, Option<&str>, &[u8]) {
+    (due.login.as_str(), due.instead_of.as_deref(), due.data["username"].as_slice())
+}
+
+#[test]
+fn two_logins_take_turns_at_each_rotation_and_at_nothing_else() {
+    let wish = taking_turns();
+    let first = due(&wish, &nothing(), NOW);
+    assert_eq!((first.reason, whose(&first)), (Reason::New, ("app", None, b"app".as_slice())));
+    let found = written(&first);
+    let second = due(&wish, &found, NOW + HOUR);
+    assert_eq!((second.reason, whose(&second)), (Reason::Rotation(HOUR), ("app_b", Some("app"), b"app_b".as_slice())));
+    let found = written(&second);
+    let kept = decided(&wish, &found, NOW + 2 * HOUR - 1);
+    assert!(matches!(kept, Decision::Kept { login, next: Some(_) } if login == "app_b"));
+    let no_host = altered(&found, |held| {
+        held.data.remove("host");
+    });
+    let repaired = due(&wish, &no_host, NOW + HOUR);
+    assert_eq!((repaired.reason, whose(&repaired)), (Reason::Repair, ("app_b", None, b"app_b".as_slice())));
+    let emptied = Secret { password: None, ..found.clone() };
+    let again = due(&wish, &emptied, NOW + HOUR);
+    assert_eq!((again.reason, whose(&again)), (Reason::New, ("app_b", None, b"app_b".as_slice())));
+    let third = due(&wish, &found, NOW + 2 * HOUR);
+    assert_eq!(whose(&third), ("app", Some("app_b"), b"app".as_slice()));
+}
+
+#[test]
+fn a_secret_whose_login_is_declared_no_more_is_written_for_the_user() {
+    let found = written(&due(&taking_turns(), &written(&due(&taking_turns(), &nothing(), NOW)), NOW + HOUR));
+    let other = Generate { alternate: Some("app_c".to_owned()), ..taking_turns() };
+    for wish in [wish(None), wish(Some(HOUR)), other] {
+        let back = due(&wish, &found, NOW + HOUR);
+        assert_eq!((back.reason, whose(&back)), (Reason::Gone, ("app", None, b"app".as_slice())), "{wish:?}");
+        assert_eq!(back.annotations.contains_key(LOGIN), wish.alternate.is_some());
+        assert!(matches!(decided(&wish, &written(&back), NOW + HOUR), Decision::Kept { .. }));
+    }
+    // The user itself has no turn to lose.
+    let first = written(&due(&taking_turns(), &nothing(), NOW));
+    assert_eq!(due(&wish(Some(HOUR)), &first, NOW).reason, Reason::Repair);
+}
+
+#[test]
+fn with_another_name_of_the_user_the_turn_stays() {
+    let wish = taking_turns();
+    let first = written(&due(&wish, &nothing(), NOW));
+    let second = written(&due(&wish, &first, NOW + HOUR));
+    for (found, login) in [(first, "api"), (second, "app_b")] {
+        let whose = For { role: "api", renamed_from: Some("app"), wish: &wish, secret: "user-app-secret" };
+        let make = || -> Result<Password, Infallible> { panic!("the password stays") };
+        let Decision::Due(due) = decide(whose, &found, &place(), NOW, make).unwrap() else { panic!("new name") };
+        assert_eq!((due.login.as_str(), due.instead_of, due.annotations[ROLE].as_str()), (login, None, "api"));
+    }
 }
 
 #[test]
@@ -133,7 +193,7 @@ fn a_time_that_cannot_be_right_is_put_right_and_rotates_nothing() {
     for at in ["2999-01-01T00:00:00Z", "yesterday", ""] {
         let repaired = due(&wish, &generated_at(&found, at), NOW);
         assert_eq!((repaired.reason, repaired.next), (Reason::Repair, Some(NOW + HOUR)), "{at}");
-        assert!(matches!(decided(&wish, &written(&repaired), NOW), Decision::Kept(_)), "{at}");
+        assert!(matches!(decided(&wish, &written(&repaired), NOW), Decision::Kept { .. }), "{at}");
     }
 }
 
@@ -177,8 +237,28 @@ proptest! {
             if let Decision::Due(due) = decided(&wish, &found, now) {
                 found = written(&due);
             }
-            let kept = matches!(decided(&wish, &found, now), Decision::Kept(Some(next)) if next > now);
+            let kept = matches!(decided(&wish, &found, now), Decision::Kept { next: Some(next), .. } if next > now);
             prop_assert!(kept, "a second write, or none any more");
+        }
+    }
+
+    /// Whoever is asked when, it is the other's turn at each rotation, and the one before is told.
+    #[test]
+    fn turns_are_taken_by_rotations_alone(clocks in proptest::collection::vec(NOW..NOW + 20 * HOUR, 1..30)) {
+        let wish = taking_turns();
+        let (mut found, mut turn) = (nothing(), "app".to_owned());
+        for now in clocks {
+            match decided(&wish, &found, now) {
+                Decision::Kept { login, .. } => prop_assert_eq!(&login, &turn),
+                Decision::Due(due) => {
+                    let is_rotation = matches!(due.reason, Reason::Rotation(_));
+                    prop_assert_eq!(due.login != turn, is_rotation);
+                    prop_assert_eq!(due.instead_of.clone(), is_rotation.then(|| turn.clone()));
+                    turn = due.login.clone();
+                    found = written(&due);
+                }
+                Decision::Foreign(why) => prop_assert!(false, "{}", why),
+            }
         }
     }
 }

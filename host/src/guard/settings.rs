@@ -8,7 +8,7 @@
 //! operator's business. `row_security` is none of either: switched off, it turns what would be filtered
 //! into an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
 use crate::model::Setting;
@@ -43,11 +43,12 @@ pub const STRONG_PARAMETERS: [&str; 17] = [
     "allow_system_table_mods",
 ];
 
-/// Tells `violate` which rules a step breaks, and how.
+/// Tells `violate` which rules a step breaks, and how. `second_logins`: of which user each is one.
 pub(super) fn check(
     change: &Change,
     catalog: &Catalog,
     allowed: &BTreeSet<String>,
+    second_logins: &BTreeMap<String, String>,
     mut violate: impl FnMut(&'static str, String),
 ) {
     let (Change::SetSetting { role, setting } | Change::ResetSetting { role, setting }) = change else { return };
@@ -66,6 +67,10 @@ pub(super) fn check(
         violate("invalid-value", format!("the value of {name:?} {why}"));
     }
     let key = parameter::key(name);
+    // Whose second login users.yaml declares it to be: who logs in is that user, by its own wish.
+    if key == "role" && database.is_none() && second_logins.get(role) == Some(value) {
+        return;
+    }
     if STRONG_PARAMETERS.contains(&key.as_str()) && !allowed.iter().any(|power| power.eq_ignore_ascii_case(&key)) {
         violate(
             "power-raised",

@@ -73,6 +73,20 @@ impl ServerError {
         }
     }
 
+    /// For a password that is in force, and could not be written into the Secret that was to name its login.
+    pub fn without_secret(login: &str, secret: &str, why: &str) -> ServerError {
+        ServerError {
+            attempted: format!("write the password of {login:?} into Secret {secret:?}"),
+            sqlstate: None,
+            message: why.to_owned(),
+            detail: None,
+            hint: None,
+            explanation: "the Secret names the other login as before, whose password is in force".to_owned(),
+            help: "mend that, and the next cycle rotates the password".to_owned(),
+            transient: false,
+        }
+    }
+
     /// For what was to be done in a database that could not be made.
     pub fn without_database(role: &str, database: &str) -> ServerError {
         ServerError {

@@ -173,6 +173,8 @@ impl Reconciler {
             let reached = (fingerprint.as_str(), &*progress);
             self.after_the_databases(client, planned, update, (&given, &failed), reached, ledger).await?;
         }
+        let more = self.switch(client, planned, (update, &failed), ledger).await?;
+        failed.extend(more);
         let names: BTreeSet<&str> = failed.iter().map(|failed| failed.role.as_str()).collect();
         let renderer = apply::exact(&planned.observation.catalog, &self.settings.reassign_owned_to);
         let removals = removal::of(plan.plan(), &renderer, &names);

@@ -1,11 +1,9 @@
 //! Generated passwords, in the course of a cycle. When Secrets are read, it is decided which of them are to be written,
-//! and the plan is made as if they had been. They are written when the plan may run, right before it does: what a person
-//! or the guard holds back leaves no Secret behind, and a crash in between leaves one that the next cycle reads.
+//! and the plan is made as if they had been; `hand_out` writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use futures_util::stream::{self, StreamExt as _};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -16,10 +14,6 @@ use crate::guard::powers;
 use crate::model::{Finding, Mode, SecretState, Severity, Spec};
 use crate::plan::Change;
 use crate::secret::{Password, SecretRef, Secrets};
-use crate::spec::Parsed;
-
-/// How many Secrets are written at a time.
-const AT_ONCE: usize = 16;
 
 /// Why Secrets could not be written in this cycle.
 pub(super) type Unwritten = BTreeMap<SecretRef, String>;
@@ -27,10 +21,10 @@ pub(super) type Unwritten = BTreeMap<SecretRef, String>;
 /// What is to be written, and what there is to say.
 #[derive(Debug, Default)]
 pub struct Generated {
-    /// What users.yaml asks for, by role.
+    /// What users.yaml asks for, by role; for a second login the same as for the first.
     pub(super) wishes: BTreeMap<String, Generate>,
-    /// By role.
-    due: BTreeMap<String, (SecretRef, Due)>,
+    /// By the role that gets the password.
+    pub(super) due: BTreeMap<String, (SecretRef, Due)>,
     /// When the next password is to be replaced, in Unix seconds.
     pub(super) next: Option<i64>,
     findings: Vec<Finding>,
@@ -40,6 +34,11 @@ impl Generated {
     /// Whether a plan has to be made, whatever was seen to agree.
     pub(super) fn is_due(&self) -> bool {
         !self.due.is_empty() || !self.findings.is_empty()
+    }
+
+    /// Whether the role's password is made anew in each cycle, until the Secret names it.
+    pub(super) fn is_switched_to(&self, role: &str) -> bool {
+        self.due.get(role).is_some_and(|(_, due)| due.instead_of.is_some())
     }
 
     /// What is to be said of a plan with these steps.
@@ -59,11 +58,22 @@ fn in_words(role: &str, reference: &SecretRef, due: &Due) -> String {
     let what = match due.reason {
         Reason::New => format!("a password is generated for {role:?}, and written into Secret {name:?}"),
         Reason::Rotation(age) => format!(
-            "the password of {role:?} is {}, and is rotated: another one is written into Secret {name:?}",
+            "the password of {:?} is {}, and is rotated: {}",
+            due.instead_of.as_deref().unwrap_or(role),
             match age {
                 0..172_800 => format!("{} hours old", age / 3_600),
                 _ => format!("{} days old", age / 86_400),
+            },
+            match due.instead_of {
+                Some(_) => format!(
+                    "one for {role:?} is written into Secret {name:?}, and the one before can be used until the next rotation"
+                ),
+                None => format!("another one is written into Secret {name:?}"),
             }
+        ),
+        Reason::Gone => format!(
+            "Secret {name:?} names a second login that is no longer declared: a password is generated for {role:?}, and \
+             written into it"
         ),
         Reason::Repair => format!("Secret {name:?} is written anew with the same password for {role:?}"),
     };
@@ -74,7 +84,7 @@ fn in_words(role: &str, reference: &SecretRef, due: &Due) -> String {
 }
 
 /// Roles that get a password.
-fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> BTreeSet<&'a str> {
+pub(super) fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> BTreeSet<&'a str> {
     let set = changes.filter_map(|change| match change {
         Change::CreateRole(role) => Some(role.name.as_str()),
         Change::SetPassword(role) => Some(role.as_str()),
@@ -85,11 +95,13 @@ fn with_new_passwords<'a>(changes: impl Iterator<Item = &'a Change>) -> BTreeSet
 
 impl Reconciler {
     /// Decides what is to be written, and puts it in the place of what was read.
-    pub(super) fn foresee(&self, parsed: &Parsed, secrets: &mut Secrets) -> Result<Generated, CycleError> {
-        let mut generated = Generated { wishes: parsed.spec.generated.clone(), ..Generated::default() };
+    pub(super) fn foresee(&self, spec: &mut Spec, secrets: &mut Secrets) -> Result<Generated, CycleError> {
+        let wishes = spec.generated.clone();
+        let seconds = wishes.values().filter_map(|wish| Some((wish.alternate.clone()?, wish.clone())));
+        let mut generated = Generated { wishes: seconds.chain(wishes.clone()).collect(), ..Generated::default() };
         let now = observe::now();
-        for (role, wish) in &parsed.spec.generated {
-            let Some(declared) = parsed.spec.roles.get(role) else { continue };
+        for (role, wish) in &wishes {
+            let Some(declared) = spec.roles.get(role) else { continue };
             let Some(credential) = &declared.credential else { continue };
             let reference = SecretRef { name: credential.secret.clone(), key: credential.key.clone() };
             let Some(found) = secrets.get_mut(&reference).filter(|_| declared.mode != Mode::Observe) else { continue };
@@ -97,11 +109,12 @@ impl Reconciler {
             if found.state == SecretState::Unreadable && found.held.is_none() && found.version.is_empty() {
                 continue;
             }
-            let renamed_from = parsed.spec.renamed_from.get(role).map(String::as_str);
+            let renamed_from = spec.renamed_from.get(role).map(String::as_str);
             let whose = For { role, renamed_from, wish, secret: &credential.secret };
             let due = match decide(whose, found, &self.settings.applications, now, make)? {
-                Decision::Kept(next) => {
+                Decision::Kept { login, next } => {
                     generated.next = generated.next.into_iter().chain(next).min();
+                    now_for(spec, role, &login);
                     continue;
                 }
                 Decision::Foreign(why) => {
@@ -116,9 +129,10 @@ impl Reconciler {
                 (None, _) => {
                     generated.next = generated.next.into_iter().chain(due.next).min();
                     *found = due.foreseen(found);
-                    generated.due.insert(role.clone(), (reference, *due));
+                    now_for(spec, role, &due.login);
+                    generated.due.insert(due.login.clone(), (reference, *due));
                 }
-                (Some(why), Reason::New) => {
+                (Some(why), Reason::New | Reason::Gone) => {
                     found.state = SecretState::Missing;
                     (found.password, found.problem) = (None, Some(format!("its password cannot be generated: {why}")));
                 }
@@ -133,6 +147,7 @@ impl Reconciler {
                     generated
                         .findings
                         .push(finding.help("the user itself is kept as declared, with the password that it has"));
+                    now_for(spec, role, due.instead_of.as_ref().unwrap_or(&due.login));
                 }
             }
         }
@@ -164,52 +179,23 @@ impl Reconciler {
         withheld
     }
 
-    /// Writes what a plan that will run needs. `false`: not everything could be, and the plan has to be made anew.
-    pub(super) async fn hand_out(&self, planned: &mut Planned) -> Result<bool, CycleError> {
-        let may_run = matches!(planned.verdict, Verdict::Pass(_)) && !planned.observation.directives.paused;
-        if !may_run || planned.converged || planned.observation.generated.due.is_empty() {
-            return Ok(true);
-        }
-        self.may_act(planned)?;
-        let client = self.pool.get().await?;
-        self.check_claim(&client, &planned.observation.ledger).await?;
-        drop(client);
-        let due = std::mem::take(&mut planned.observation.generated.due);
-        let set = with_new_passwords(planned.plan.steps.iter().map(|step| &step.change));
-        // A user that is left as it is has no step, and no Secret is written for it.
-        let is_wanted = |role: &String, due: &Due| {
-            planned.resolved.in_scope.contains(role) && (!due.sets_password() || set.contains(role.as_str()))
-        };
-        let wanted: Vec<_> = due.into_iter().filter(|(role, (_, due))| is_wanted(role, due)).collect();
-        let write = |(role, (reference, due)): (String, (SecretRef, Due))| async move {
-            let written = self.source.write(due.into_secret(&reference.name)).await;
-            (role, reference, written)
-        };
-        let answers: Vec<_> = stream::iter(wanted.into_iter().map(write)).buffer_unordered(AT_ONCE).collect().await;
-        let mut all = true;
-        for (role, reference, written) in answers {
-            match written {
-                Ok(version) => {
-                    tracing::info!(role, "Secret {:?} is written", reference.name);
-                    let desired = planned.resolved.desired.get_mut(&role);
-                    if let Some(credential) = desired.and_then(|role| role.credential.as_mut()) {
-                        credential.version.clone_from(&version);
-                    }
-                    if let Some(found) = planned.observation.secrets.get_mut(&reference) {
-                        found.version = version;
-                    }
-                }
-                Err(why) => {
-                    self.unwritten().insert(reference, why);
-                    all = false;
-                }
-            }
-        }
-        Ok(all)
-    }
-
     pub(super) fn unwritten(&self) -> std::sync::MutexGuard<'_, Unwritten> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The Secret of a user is that of the login which it names, and of the other of the two nobody says anything: it keeps
+/// the password that it has.
+fn now_for(spec: &mut Spec, role: &str, login: &str) {
+    if login == role || !spec.roles.contains_key(login) {
+        return;
+    }
+    let credential = spec.roles.get_mut(role).and_then(|first| {
+        first.has_password = None;
+        first.credential.take()
+    });
+    if let Some(second) = spec.roles.get_mut(login) {
+        (second.has_password, second.credential) = (Some(credential.is_some()), credential);
     }
 }
 

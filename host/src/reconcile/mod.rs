@@ -15,6 +15,7 @@ mod digest;
 mod error;
 mod facts;
 mod generated;
+mod hand_out;
 #[cfg(test)]
 pub(crate) mod laws;
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Reconciler {
         }
         parsed.read_files(&files).map_err(CycleError::Spec)?;
         let mut secrets = self.source.secrets(&parsed.secrets()).await?;
-        let generated = self.foresee(&parsed, &mut secrets)?;
+        let generated = self.foresee(&mut parsed.spec, &mut secrets)?;
         let ended = terms::ended(&parsed.spec, now());
         let inputs = digest::of_inputs(
             (&document.text, &parsed.scripts),

@@ -319,4 +319,29 @@ impl Reconciler {
         }
         Ok(more)
     }
+
+    /// Writes to the ledger, in a transaction of its own.
+    pub(super) async fn record(
+        &self,
+        client: &Client,
+        planned: &Planned,
+        mut update: Update,
+        ledger: &mut Ledger,
+    ) -> Result<(), CycleError> {
+        let before = ledger.clone();
+        planned.take_along(ledger, &mut update);
+        let written = async {
+            self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
+            self.check_claim(client, ledger).await?;
+            ledger.write(client, &update).await?;
+            self.attempt(apply::commit(client).await, planned, "write to the ledger")
+        };
+        if let Err(error) = written.await {
+            apply::roll_back(client).await;
+            *ledger = before;
+            return Err(error);
+        }
+        ledger.settle(client, &update).await?;
+        Ok(())
+    }
 }

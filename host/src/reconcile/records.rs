@@ -54,7 +54,8 @@ impl Reconciler {
             };
             let secret_version = match kept {
                 Some(record) => record.secret_version.clone(),
-                None => secret_version(desired),
+                // Of a password that no Secret holds yet nothing is remembered: were it never to get there, another one is set.
+                None => secret_version(desired).filter(|_| !observation.generated.is_switched_to(name)),
             };
             let record = Record {
                 oid: observation.catalog.oids.get(name).copied(),

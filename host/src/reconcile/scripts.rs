@@ -20,7 +20,7 @@ use crate::ledger::{Ledger, LedgerError, Ran, Update};
 use crate::model::{Finding, Mode, Run, Script, Severity, Spec};
 use crate::plan::{Plan, Step};
 use crate::policy::Chain;
-use crate::postgres::apply::{self, Failed};
+use crate::postgres::apply::Failed;
 use crate::postgres::explain::{Attempt, ServerError};
 use crate::postgres::script;
 use crate::spec::Scripts;
@@ -253,31 +253,6 @@ impl Reconciler {
         }
         *ledger = written;
         Ok(Ok(()))
-    }
-
-    /// Writes to the ledger, in a transaction of its own.
-    async fn record(
-        &self,
-        client: &Client,
-        planned: &Planned,
-        mut update: Update,
-        ledger: &mut Ledger,
-    ) -> Result<(), CycleError> {
-        let before = ledger.clone();
-        planned.take_along(ledger, &mut update);
-        let written = async {
-            self.attempt(apply::begin(client).await, planned, "begin the transaction")?;
-            self.check_claim(client, ledger).await?;
-            ledger.write(client, &update).await?;
-            self.attempt(apply::commit(client).await, planned, "record a script in the ledger")
-        };
-        if let Err(error) = written.await {
-            apply::roll_back(client).await;
-            *ledger = before;
-            return Err(error);
-        }
-        ledger.settle(client, &update).await?;
-        Ok(())
     }
 }
 

@@ -143,6 +143,13 @@ impl Source for Directory {
         })
     }
 
+    fn may_write(&self, secret: NewSecret) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let answer = self.blocking(move |inner| Ok(inner.may_write(&secret))).await;
+            answer.unwrap_or_else(|error| Err(error.to_string()))
+        })
+    }
+
     fn files<'a>(
         &'a self,
         wanted: &'a BTreeSet<String>,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +42,33 @@ impl Others {
 impl Inner {
     /// Writes it, if nothing has changed since what it replaces was read; says which version it has.
     pub(super) fn write(&self, secret: &NewSecret) -> Result<String, String> {
+        let (name, others) = self.place(secret)?;
+        let text = self.manifest(secret, &others);
+        self.swept.call_once(|| sweep(&self.path));
+        let path = self.path.join(&name);
+        replace(&path, text.as_bytes()).map_err(|why| self.unwritten(secret, &path, &why))?;
+        self.one(&name).map(|(version, _)| version).map_err(|error| error.to_string())
+    }
+
+    /// Whether it could be written now: to the byte but for the room on the disk.
+    pub(super) fn may_write(&self, secret: &NewSecret) -> Result<(), String> {
+        let (name, _) = self.place(secret)?;
+        let path = self.path.join(&name);
+        let attempt = temporary(&path).and_then(|(temporary, _)| fs::remove_file(temporary));
+        attempt.map_err(|why| self.unwritten(secret, &path, &why))
+    }
+
+    fn unwritten(&self, secret: &NewSecret, path: &Path, why: &io::Error) -> String {
+        format!(
+            "Secret {:?} cannot be written to {}: {why}; let this process write into {}, or take `generate` out",
+            secret.name,
+            path.display(),
+            self.origin()
+        )
+    }
+
+    /// The name of its file, and what is to stay of what is in there.
+    fn place(&self, secret: &NewSecret) -> Result<(String, Others), String> {
         // The name of a Secret is one of DNS: it leads nowhere else, and begins with no dot.
         let name = format!("{}{SUFFIX}", secret.name);
         let path = self.path.join(&name);
@@ -76,17 +103,7 @@ impl Inner {
                 others = manifest.only().and_then(|object| Others::in_there(&object)).ok_or_else(alone)?;
             }
         }
-        let text = self.manifest(secret, &others);
-        self.swept.call_once(|| sweep(&self.path));
-        replace(&path, text.as_bytes()).map_err(|why| {
-            format!(
-                "Secret {:?} cannot be written to {}: {why}; let this process write into {}, or take `generate` out",
-                secret.name,
-                path.display(),
-                self.origin()
-            )
-        })?;
-        self.one(&name).map(|(version, _)| version).map_err(|error| error.to_string())
+        Ok((name, others))
     }
 
     fn manifest(&self, secret: &NewSecret, others: &Others) -> Zeroizing<String> {
@@ -143,10 +160,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 fn replace_once(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let (begin, end) = TEMPORARY;
-    let temporary = directory.join(format!("{begin}{:016x}{end}", rand::random::<u64>()));
-    let attempt = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let (temporary, mut file) = temporary(path)?;
+    let mut attempt = || -> io::Result<()> {
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -158,10 +173,17 @@ fn replace_once(path: &Path, content: &[u8]) -> io::Result<()> {
     })
 }
 
+/// A new file beside another one, for its owner alone.
+fn temporary(beside: &Path) -> io::Result<(PathBuf, fs::File)> {
+    let (begin, end) = TEMPORARY;
+    let path = beside.with_file_name(format!("{begin}{:016x}{end}", rand::random::<u64>()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok((path, file))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::generated::MANAGED_BY;

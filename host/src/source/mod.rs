@@ -80,6 +80,12 @@ pub trait Source: Send + Sync {
     /// In words, if that may not be, or if what is there is not what it was to replace: then nothing is written.
     fn write(&self, secret: NewSecret) -> BoxFuture<'_, Result<String, String>>;
 
+    /// Whether it could be written now, as far as that can be known beforehand. Nothing is.
+    ///
+    /// # Errors
+    /// In words, as those of `write`.
+    fn may_write(&self, secret: NewSecret) -> BoxFuture<'_, Result<(), String>>;
+
     /// Reads files that users.yaml names and the ConfigMap has no key for, as far as they are there. Where there is
     /// nothing but the ConfigMap, that is none.
     ///

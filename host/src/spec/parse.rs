@@ -217,7 +217,14 @@ impl Reader {
     }
 
     fn entries<'a>(&mut self, items: &'a [Node], list: List) -> Vec<User<'a>> {
-        items.iter().enumerate().filter_map(|(index, item)| self.user(item, list, index)).collect()
+        let mut users = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let Some(user) = self.user(item, list, index) else { continue };
+            let second = self.second_login(&user, item);
+            users.push(user);
+            users.extend(second);
+        }
+        users
     }
 
     /// What no user can know alone: names and Secrets taken twice, and circles of memberships.
@@ -252,6 +259,7 @@ impl Reader {
             secrets.insert(&secret.reference, user);
         }
         self.generated_secrets(users);
+        self.second_logins(users);
         self.renames(users, &names);
         self.circles(&names);
     }
@@ -427,7 +435,9 @@ fn role(user: &User<'_>) -> Role {
     let databases = user.databases.iter().map(|name| grant(name, user.privileges));
     role.grants = added_up(databases.chain(user.grants.iter().cloned()));
     // Of a role that cannot log in nobody says whether it has a password, and it does not matter.
-    role.has_password = (user.list == List::Users).then_some(user.secret.is_some());
+    // Nor of a second login, before it is known which of the two the Secret names.
+    let is_told = user.list == List::Users && user.second_of.is_none();
+    role.has_password = is_told.then_some(user.secret.is_some());
     role.credential =
         user.secret.as_ref().map(|secret| Credential::new(secret.reference.name.clone(), secret.reference.key.clone()));
     role.path = user.path("");

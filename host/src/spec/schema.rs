@@ -234,8 +234,17 @@ fn generate() -> Value {
         json!({ "type": "string", "pattern": PERIOD }),
         "How old the password becomes, from 1h to 3650d: another one takes its place then. Left out: it stays.",
     );
-    let properties = json!({ "rotate_every": period });
-    let mapping = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    let alternate = described(
+        name(),
+        "A second login that acts as the user. The Secret names the one, and after a rotation the other: the password \
+         before can be used until the next.",
+    );
+    let mapping = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "rotate_every": period, "alternate": alternate },
+        "dependentRequired": { "alternate": ["rotate_every"] },
+    });
     json!({ "anyOf": [{ "type": "boolean" }, mapping] })
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::attributes::{Attributes, FLAGS};
+use super::generate::SECOND_LOGIN;
 use super::names::{is_reserved, list, name_problem, secret_key_problem, secret_name_problem};
 use super::parse::{DeclaredUser, Reader};
 use super::yaml::{Kind, Node, Problem};
@@ -80,7 +81,9 @@ pub(super) struct Edge {
 /// A user or a group role as read; good if no problem was reported.
 pub(super) struct User<'a> {
     pub(super) list: List,
-    index: usize,
+    pub(super) index: usize,
+    /// Of which user it is the second login, if it is one: then it stands in that one's entry.
+    pub(super) second_of: Option<String>,
     pub(super) name: String,
     pub(super) name_at: Range<usize>,
     /// What it was called before.
@@ -91,7 +94,7 @@ pub(super) struct User<'a> {
     pub(super) roles: Vec<Edge>,
     /// Beyond CONNECT, on each database.
     pub(super) privileges: Privileges,
-    written_privileges: Option<&'a Node>,
+    pub(super) written_privileges: Option<&'a Node>,
     /// Inside of databases.
     pub(super) grants: Vec<Grant>,
     /// `None`: `password: none`.
@@ -114,6 +117,7 @@ pub(super) struct SecretAt {
 impl User<'_> {
     /// JSON pointer to the entry, or to something in it.
     pub(super) fn path(&self, rest: &str) -> String {
+        let rest = if self.second_of.is_some() { SECOND_LOGIN } else { rest };
         format!("/{}/{}{rest}", self.list.key(), self.index)
     }
 
@@ -178,6 +182,7 @@ impl Reader {
         Some(User {
             list,
             index,
+            second_of: None,
             name,
             name_at,
             renamed_from,

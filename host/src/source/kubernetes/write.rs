@@ -11,7 +11,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
-use super::{Kubernetes, SecretScope, answered, follow, secret_api};
+use super::{Kubernetes, SecretScope, answered, secret_api};
 use crate::kubernetes::words::{self, Access};
 use crate::secret::NewSecret;
 
@@ -23,7 +23,8 @@ const HEARD: Duration = Duration::from_secs(3);
 const LISTENS_AGAIN: Duration = Duration::from_millis(20);
 
 impl Kubernetes {
-    pub(super) async fn write_secret(&self, secret: NewSecret) -> Result<String, String> {
+    /// Applies it, or, as a dry run, has the server say whether it would.
+    pub(super) async fn apply_secret(&self, secret: NewSecret, dry_run: bool) -> Result<SecretObject, String> {
         let NewSecret { name, mut labels, annotations, data, over } = secret;
         labels.extend(self.selected_labels()?);
         let api = secret_api(&self.connection, &self.namespace);
@@ -63,25 +64,19 @@ impl Kubernetes {
         };
         // Without force, what somebody else has made in the meantime is a conflict. With the version that it replaces,
         // the fields may be somebody else's: they were read, and what they said is in it.
-        let parameters = PatchParams::apply(FIELD_MANAGER);
+        let parameters = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
         let parameters = if over.is_some() { parameters.force() } else { parameters };
         let answer = answered(api.patch(&name, &parameters, &Patch::Apply(&object))).await;
         object.data.iter_mut().flat_map(BTreeMap::values_mut).for_each(|value| value.0.zeroize());
-        let written = match answer {
-            Ok(written) => written,
-            Err(kube::Error::Api(status)) if status.code == 409 || (over.is_some() && status.code == 404) => {
-                return Err(moved());
-            }
-            Err(error) => return Err(failed("patch", &error)),
-        };
-        let version = follow::version(&written);
-        self.hear_of(&name, &version).await;
-        Ok(version)
+        answer.map_err(|error| match &error {
+            kube::Error::Api(status) if status.code == 409 || (over.is_some() && status.code == 404) => moved(),
+            error => failed("patch", error),
+        })
     }
 
     /// Waits until what was written has come back by the watch, if there is one: else the next reading would find the
     /// state from before, and write again.
-    async fn hear_of(&self, name: &str, version: &str) {
+    pub(super) async fn hear_of(&self, name: &str, version: &str) {
         let Some(follow) = self.state().following(name) else { return };
         let deadline = Instant::now() + HEARD;
         while follow.get(name).is_none_or(|kept| kept.version() != version) && Instant::now() < deadline {
