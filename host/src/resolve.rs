@@ -184,6 +184,10 @@ pub fn resolve_with(
     unsupported(spec, &mut resolved);
     resolved.skipped = skipped::skipped(left_out, spec, catalog, &mut resolved.findings);
     let kept = renames::stuck(spec, catalog, records, &mut resolved);
+    // Whoever acts as a user that is left as it is, is so too: who that is, is not settled.
+    let with_the_first = resolved.second_logins.iter().filter(|(_, first)| resolved.skipped.contains(*first));
+    let with_the_first: Vec<String> = with_the_first.map(|(second, _)| second.clone()).collect();
+    resolved.skipped.extend(with_the_first);
     for declared in spec.roles.values() {
         let name = &declared.name;
         let found = catalog.roles.get(name);
@@ -221,6 +225,11 @@ pub fn resolve_with(
         if declared.mode != Mode::Present && found.is_some() && recorded.is_none() && name != PUBLIC {
             resolved.findings.push(adopted(declared));
         }
+        if declared.credential.is_none() && resolved.second_logins.get(name).is_some_and(|it| !was_second(recorded, it))
+        {
+            // Whoever knows the password of one that was there before would be the user from now on.
+            role.has_password = Some(false);
+        }
         let settings = settings::complete(declared, found, recorded, is_exact);
         role.settings = settings.desired;
         resolved.settings.extend(settings.declared.map(|declared| (name.clone(), declared)));
@@ -237,6 +246,15 @@ pub fn resolve_with(
     leavers::leave(left_out, spec, catalog, records, &kept, grace, &mut resolved);
     resolved.findings.sort_by(|a, b| (&a.path, &a.code, &a.message).cmp(&(&b.path, &b.code, &b.message)));
     resolved
+}
+
+/// Whether a role was a second login already when it was last applied: then its password was made for that.
+fn was_second(recorded: Option<&Record>, first: &str) -> bool {
+    let acts_as_another =
+        |setting: &Setting| setting.database.is_none() && crate::parameter::key(&setting.name) == "role";
+    recorded.and_then(|record| record.applied.as_ref()).is_some_and(|applied| {
+        applied.memberships.iter().any(|edge| edge.role == first) && applied.settings.iter().any(acts_as_another)
+    })
 }
 
 /// Who is disabled is kept out, also if it is otherwise left as it is.

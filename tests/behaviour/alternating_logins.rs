@@ -4,10 +4,11 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use postgres::NoTls;
 use rolewright_tests::snapshot::identifier;
-use rolewright_tests::{Cluster, Manifests, Rolewright, leaks};
+use rolewright_tests::{Cluster, Manifests, Rolewright, eventually, leaks};
 use serde_json::json;
 
 use super::crash::{held_up_at, kill_at};
@@ -55,7 +56,7 @@ fn they_take_turns_and_the_one_before_can_be_used_until_the_next_rotation() {
     assert_eq!(who(&first), pair("app", "app"));
     assert_eq!(first.annotation(LOGIN), "app");
     assert_eq!(cluster.value("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'app_b'"), "t");
-    rolewright.plan_json().is_empty();
+    assert_eq!(rolewright.plan_json().is_empty().findings(), [json!(null); 0], "nobody has anything to say");
 
     backdate(&manifests, 4_000);
     let plan = rolewright.plan_json();
@@ -107,21 +108,19 @@ fn at_every_moment_the_secret_and_the_one_before_log_in() {
     let logins = std::thread::scope(|scope| {
         let application = scope.spawn(|| {
             let mut logins = std::collections::BTreeMap::new();
-            let mut before: Option<Generated> = None;
             while !over.load(Ordering::Relaxed) {
                 // Rewritten here to make it old, and by the controller, which replaces it as a whole.
                 let Ok(secret) = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()) else { continue };
                 let secret = Generated::new(secret);
                 *logins.entry(secret.login().0 + &who(&secret).0).or_insert(0) += 1;
-                if let Some(before) = &before {
-                    before.login();
-                }
-                before = Some(secret);
             }
             logins
         });
+        let mut before = generated(&manifests, SECRET);
         for _ in 0..6 {
-            rotate(&rolewright, &manifests);
+            let now = rotate(&rolewright, &manifests);
+            before.login();
+            before = now;
         }
         over.store(true, Ordering::Relaxed);
         application.join().expect("every login succeeded")
@@ -157,7 +156,10 @@ fn where_the_secret_cannot_be_written_it_goes_on_being_right() {
     // Or only when the password is in force, and that is all.
     let place = ("postgres", "pg_authid");
     let output = held_up_at(&rolewright, &cluster, place, || fs::rename(&file, &moved).unwrap());
-    output.exits_with(1).mentions("names the other login as before").mentions("the next cycle rotates");
+    output
+        .exits_with(1)
+        .mentions("names the other login as before")
+        .mentions("the next cycle looks at the Secret again");
     assert_eq!(who(&first), pair("app", "app"));
     assert_eq!(cluster.value(no_password), "f");
     let unused = cluster.attribute("app_b", "rolpassword");
@@ -181,8 +183,10 @@ fn a_plan_that_waits_or_is_refused_rotates_nothing() {
     rolewright.apply().succeeds();
     let first = generated(&manifests, SECRET);
     users("");
+    let before = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
     backdate(&manifests, 4_000);
     let held = rolewright.command(&["plan", "--format", "json"]).exits_with(3).json();
+    assert_eq!(held["digest"], before["digest"], "a rotation that falls due takes no approval away");
     rolewright.apply().exits_with(3);
     assert_eq!(generated(&manifests, SECRET).password(), first.password());
     assert_eq!(cluster.value("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'app_b'"), "t");
@@ -296,12 +300,7 @@ fn any_names_will_do() {
 #[test]
 fn a_controller_without_a_superusers_rights_rotates_as_quietly() {
     let (cluster, manifests) = two();
-    leaks::register_password("alternating-controller");
-    cluster.sql(
-        "CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'alternating-controller';
-         GRANT CREATE ON DATABASE postgres TO controller; ALTER DATABASE shop OWNER TO controller",
-    );
-    let rolewright = Rolewright::new(&cluster, &manifests).connect_as("controller", "alternating-controller");
+    let rolewright = managed(&cluster, &manifests);
     rolewright.apply().succeeds();
     rolewright.plan_json().is_empty();
     let first = generated(&manifests, SECRET);
@@ -314,6 +313,25 @@ fn a_controller_without_a_superusers_rights_rotates_as_quietly() {
         assert_eq!(cluster.attribute(login, "rolpassword"), verifier);
     }
     cluster.refuses_login("app", &first.password(), "shop", "28P01");
+}
+
+#[test]
+fn a_password_that_came_into_no_secret_is_forgotten_where_nobody_can_compare() {
+    let (cluster, manifests) = two();
+    let rolewright = managed(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    backdate(&manifests, 4_000);
+    let (file, moved) = (path(&manifests, SECRET), manifests.path().join("elsewhere.yaml"));
+    let output = held_up_at(&rolewright, &cluster, ("postgres", "pg_authid"), || fs::rename(&file, &moved).unwrap());
+    output.exits_with(1).mentions("names the other login as before");
+    fs::rename(&moved, &file).unwrap();
+    let verifier = cluster.attribute("app", "rolpassword");
+    rolewright.apply().succeeds();
+    assert_eq!(who(&generated(&manifests, SECRET)), pair("app_b", "app"));
+    assert_eq!(cluster.attribute("app", "rolpassword"), verifier, "that one was never lost");
+    first.login();
+    rolewright.plan_json().is_empty();
 }
 
 #[test]
@@ -332,4 +350,130 @@ fn nobody_else_is_given_a_setting_that_acts_as_another() {
     // Whoever writes the Secret cannot make it that of anybody else.
     rolewright.apply().succeeds();
     assert_eq!(who(&generated(&manifests, SECRET)), pair("app", "app"));
+}
+
+/// As a managed service has it: passwords are not to be read.
+fn managed<'a>(cluster: &'a Cluster, manifests: &Manifests) -> Rolewright<'a> {
+    leaks::register_password("alternating-controller");
+    cluster.sql(
+        "CREATE ROLE controller LOGIN CREATEROLE PASSWORD 'alternating-controller';
+         GRANT CREATE ON DATABASE postgres TO controller; ALTER DATABASE shop OWNER TO controller",
+    );
+    Rolewright::new(cluster, manifests).connect_as("controller", "alternating-controller")
+}
+
+#[test]
+fn of_two_at_once_one_rotates_and_the_other_sees_it() {
+    let (cluster, manifests) = two();
+    let rolewright = managed(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    for turn in ["app_b", "app", "app_b"] {
+        backdate(&manifests, 4_000);
+        // Both have read the Secret from before when the lock is let go.
+        let mut holder = cluster.client("postgres");
+        holder.batch_execute("BEGIN; LOCK TABLE pg_authid IN SHARE MODE").unwrap();
+        let both = [rolewright.start(&["apply"]), rolewright.start(&["apply"])];
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+                       AND application_name <> 'test' AND wait_event_type = 'Lock'";
+        eventually("both to wait", Duration::from_secs(30), || (cluster.value(waiting) == "2").then_some(()));
+        holder.batch_execute("ROLLBACK").unwrap();
+        for apply in both {
+            apply.finish().succeeds();
+        }
+        assert_eq!(who(&generated(&manifests, SECRET)), pair(turn, "app"));
+    }
+    assert_ne!(generated(&manifests, SECRET).password(), first.password());
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn what_else_fails_of_the_second_login_keeps_no_rotation_from_its_end() {
+    let (cluster, manifests) = two();
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let first = generated(&manifests, SECRET);
+    app(&manifests, ", settings: {work_mem: nonsense}");
+    backdate(&manifests, 4_000);
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    let second = generated(&manifests, SECRET);
+    assert_eq!(who(&second), pair("app_b", "app"));
+    first.login();
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    assert_eq!(generated(&manifests, SECRET).0, second.0);
+    second.login();
+
+    // But not before it acts as the user.
+    rotate_back(&rolewright, &manifests);
+    let third = generated(&manifests, SECRET);
+    assert_eq!(third.value("username"), "app");
+    cluster.sql("REVOKE app FROM app_b");
+    backdate(&manifests, 4_000);
+    rolewright.apply().exits_with(1).mentions("work_mem");
+    assert_eq!(generated(&manifests, SECRET).value("username"), "app");
+    third.login();
+}
+
+fn rotate_back(rolewright: &Rolewright<'_>, manifests: &Manifests) {
+    backdate(manifests, 4_000);
+    rolewright.apply().exits_with(1);
+}
+
+#[test]
+fn a_login_that_was_there_before_is_of_no_use_to_whoever_knows_its_password() {
+    let (cluster, manifests) = shop();
+    leaks::register_password("alternating-known");
+    cluster.sql("CREATE ROLE app_b LOGIN PASSWORD 'alternating-known'");
+    app(&manifests, "");
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    cluster.refuses_login("app_b", "alternating-known", "shop", "28P01");
+    rolewright.plan_json().is_empty();
+    assert_eq!(who(&rotate(&rolewright, &manifests)), pair("app_b", "app"));
+
+    // Nor is one that was a user of its own.
+    manifests.secret("old", "alternating-old");
+    manifests.users("users: [{username: app, database: shop, generate: true}, {username: old, database: shop}]\n");
+    let rolewright = rolewright.env("MAX_DELETIONS", "2");
+    rolewright.apply().succeeds();
+    cluster.login("old", "alternating-old", "shop");
+    manifests.users("users:\n  - {username: app, database: shop, generate: {rotate_every: 1h, alternate: old}}\n");
+    rolewright.apply().succeeds();
+    cluster.refuses_login("old", "alternating-old", "shop", "28P01");
+    let now = generated(&manifests, SECRET);
+    assert_eq!(who(&rotate(&rolewright, &manifests)), pair("old", "app"));
+    now.login();
+}
+
+#[test]
+fn the_second_login_is_left_as_it_is_with_the_user_and_keeps_the_turn() {
+    let (cluster, manifests) = two();
+    let rolewright = Rolewright::new(&cluster, &manifests);
+    rolewright.apply().succeeds();
+    let second = rotate(&rolewright, &manifests);
+    assert_eq!(who(&second), pair("app_b", "app"));
+    // Somebody has made a role of the new name: nobody knows which of the two is meant.
+    cluster.sql("CREATE ROLE api LOGIN");
+    let generate = format!("generate: {{rotate_every: 1h, alternate: app_b}}, secret: {{name: {SECRET}}}");
+    manifests.users(&format!("users:\n  - {{username: api, renamed_from: app, database: shop, {generate}}}\n"));
+    let before = cluster.roles();
+    rolewright.apply().exits_with(1).mentions("both are there");
+    assert_eq!(cluster.roles(), before);
+    assert_eq!(generated(&manifests, SECRET).0, second.0);
+    assert_eq!(who(&second), pair("app_b", "app"));
+    cluster.sql("DROP ROLE api");
+    rolewright.apply().succeeds();
+    assert_eq!(who(&generated(&manifests, SECRET)), pair("app_b", "api"));
+
+    // A Secret that cannot be read this time, and can be the next, changes nothing.
+    app(&manifests, "");
+    let file = path(&manifests, SECRET);
+    manifests.users(&format!("users:\n  - {{username: api, database: shop, {generate}}}\n"));
+    rolewright.apply().succeeds();
+    let (text, verifier) = (fs::read_to_string(&file).unwrap(), cluster.attribute("app_b", "rolpassword"));
+    edit(&manifests, SECRET, |secret| secret["metadata"]["annotations"]["rolewright.dev/server"] = "other:1".into());
+    rolewright.apply().exits_with(1).mentions("other:1");
+    manifests.file(&format!("{SECRET}.generated.yaml"), &text);
+    rolewright.apply().succeeds();
+    assert_eq!(cluster.attribute("app_b", "rolpassword"), verifier);
 }

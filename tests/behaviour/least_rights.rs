@@ -431,3 +431,112 @@ fn a_verifier_that_it_may_not_see_is_sent_once_and_again_when_the_secret_changes
     cluster.login("alice", "least-rights-alice-2", "postgres");
     assert!(!cluster.has_role("bob"));
 }
+
+/// A controller that sees what a superuser sees.
+fn modest<'a>(cluster: &'a Cluster, manifests: &Manifests) -> Rolewright<'a> {
+    cluster.sql(&format!("CREATE ROLE controller LOGIN CREATEROLE PASSWORD '{PASSWORD}'"));
+    cluster.sql("GRANT SELECT ON pg_authid TO controller; GRANT CREATE ON DATABASE postgres TO controller");
+    controller(cluster, manifests)
+}
+
+/// What is missing, by path.
+fn missing(plan: &Plan) -> Vec<&str> {
+    let findings = plan.findings().iter().filter(|finding| finding["code"] == "missing-right");
+    findings.map(|finding| finding["path"].as_str().unwrap()).collect()
+}
+
+/// Does what the plan says would mend it, until nothing is missing any more.
+fn mend_all(cluster: &Cluster, rolewright: &Rolewright<'_>) {
+    for _ in 0..6 {
+        let plan = rolewright.plan_json();
+        if missing(&plan).is_empty() {
+            return;
+        }
+        for sql in mends(&plan).into_iter().flatten() {
+            assert!(!sql.contains("controller SUPERUSER"), "{sql}");
+            cluster.sql(&sql);
+        }
+    }
+    panic!("something is missing for ever: {:#}", rolewright.plan_json().0["findings"]);
+}
+
+#[test]
+fn databases_that_it_has_no_right_to_are_known_before_anything_is_done() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("CREATE ROLE app; CREATE ROLE crew");
+    cluster.sql("CREATE DATABASE shop OWNER app");
+    cluster.sql("CREATE DATABASE mine");
+    manifests.users(
+        "users:
+  - {username: alice, password: none, databases: [fresh]}
+  - {username: bob, password: none}
+databases:
+  - {name: fresh, public: [CONNECT]}
+  - {name: shop, owner: crew, connection_limit: 7, comment: sells}
+  - {name: mine, owner: crew}
+  - {name: postgres, connection_limit: unlimited}
+",
+    );
+    let rolewright = modest(&cluster, &manifests);
+    cluster.sql("ALTER DATABASE mine OWNER TO controller");
+    let plan = rolewright.plan_json();
+    assert_eq!(missing(&plan), ["/databases/0", "/databases/1", "/databases/2"], "{:#}", plan.0["findings"]);
+    assert_eq!(plan.actions(), ["create-role bob"]);
+    let mut me = cluster.login("controller", PASSWORD, "postgres");
+    for sql in [
+        "CREATE DATABASE fresh",
+        "ALTER DATABASE shop CONNECTION LIMIT 7",
+        "COMMENT ON DATABASE shop IS 'sells'",
+        "ALTER DATABASE mine OWNER TO crew",
+    ] {
+        assert!(me.batch_execute(sql).is_err(), "{sql}");
+    }
+    let said = rolewright.apply();
+    said.exits_with(1).says("database \"fresh\" is not made").says("lacks CREATEDB").says("\"alice\" is left as it is");
+    said.says("database \"shop\" keeps its owner").says("the privileges of its owner, \"app\"");
+    assert!(cluster.has_role("bob") && !cluster.has_role("alice"));
+
+    mend_all(&cluster, &rolewright);
+    rolewright.apply().succeeds();
+    let owners =
+        "SELECT string_agg(datname || ' ' || pg_get_userbyid(datdba) || ' ' || datconnlimit, ', ' ORDER BY datname)
+        FROM pg_database WHERE datname IN ('fresh', 'shop', 'mine')";
+    assert_eq!(cluster.value(owners), "fresh controller -1, mine crew -1, shop crew 7");
+    assert!(cluster.has_role("alice"));
+    rolewright.plan_json().is_empty();
+}
+
+#[test]
+fn renames_that_it_has_no_right_to_are_known_before_anything_is_done() {
+    let (cluster, manifests) = (Cluster::start(), Manifests::new());
+    cluster.sql("CREATE ROLE old LOGIN; CREATE ROLE boss LOGIN SUPERUSER; CREATE ROLE copy LOGIN REPLICATION");
+    manifests.users(
+        "users:
+  - {username: new, renamed_from: old, password: none}
+  - {username: chief, renamed_from: boss, password: none}
+  - {username: bob, password: none}
+",
+    );
+    let rolewright = modest(&cluster, &manifests);
+    let plan = rolewright.plan_json();
+    let since_16 = session::postgres_major() >= 16;
+    let expected: &[&str] = if since_16 { &["/users/0", "/users/1"] } else { &["/users/1"] };
+    assert_eq!(missing(&plan), expected, "{:#}", plan.0["findings"]);
+    let mut me = cluster.login("controller", PASSWORD, "postgres");
+    assert!(me.batch_execute("ALTER ROLE boss RENAME TO chief").is_err());
+    assert_eq!(me.batch_execute("BEGIN; ALTER ROLE old RENAME TO new").is_err(), since_16);
+    me.batch_execute("ROLLBACK").unwrap();
+    // Whoever has REPLICATION may be renamed, where it may not be altered.
+    assert_eq!(me.batch_execute("BEGIN; ALTER ROLE copy RENAME TO other").is_err(), since_16);
+    me.batch_execute("ROLLBACK").unwrap();
+    let said = rolewright.apply();
+    said.exits_with(1).says("\"chief\" is left as it is: it cannot be renamed from \"boss\": it is a superuser");
+    assert!(cluster.has_role("boss") && !cluster.has_role("chief") && cluster.has_role("bob"));
+    assert_eq!(cluster.has_role("old"), since_16);
+
+    mend_all(&cluster, &rolewright);
+    rolewright.apply().succeeds();
+    assert!(["new", "chief", "bob"].iter().all(|name| cluster.has_role(name)));
+    assert!(!cluster.has_role("boss") && !cluster.has_role("old"));
+    rolewright.plan_json().is_empty();
+}

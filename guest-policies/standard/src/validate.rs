@@ -25,7 +25,7 @@ pub fn findings(spec: &Spec) -> Vec<Finding> {
                     )
                     .help("take the name out of the role's own list of roles"),
                 );
-            } else if above.is_some_and(|above| declared.roles[above].is_user()) {
+            } else if above.is_some_and(|above| declared.roles[above].is_user()) && !acts_as(role, &edge.role) {
                 found.push(member_of_user(role, &edge.role));
             }
         }
@@ -127,6 +127,11 @@ fn confusable(role: &Role, other: &str) -> Finding {
     .help("SQL without quotes folds names to lower case, so only the lower-case one would be found")
 }
 
+/// Whether a login is meant to be that user, as the second of two that take turns is.
+fn acts_as(role: &Role, user: &str) -> bool {
+    role.settings.iter().any(|it| it.database.is_none() && it.name == "role" && it.value == user)
+}
+
 fn member_of_user(role: &Role, user: &str) -> Finding {
     Finding::warning(
         "member-of-user",
@@ -218,7 +223,7 @@ fn cycle(role: &Role, names: &[&str]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use rolewright_policy::{Credential, Grant, SecretState, Severity};
+    use rolewright_policy::{Credential, Grant, SecretState, Setting, Severity};
 
     use super::*;
 
@@ -315,6 +320,15 @@ mod tests {
         let found = findings(&spec([Role::user("alice"), Role::user("bob").member_of(["alice"])]));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].code.as_str(), found[0].severity), ("member-of-user", Severity::Warning));
+    }
+
+    #[test]
+    fn a_second_login_is_meant_to_be_a_member_of_its_user() {
+        let mut second = Role::user("bob").member_of(["alice"]);
+        second.settings = vec![Setting { database: None, name: "role".into(), value: "alice".into() }];
+        assert_eq!(codes([Role::user("alice"), second.clone()]), [""; 0]);
+        second.settings[0].value = "carol".into();
+        assert_eq!(codes([Role::user("alice"), second]), ["member-of-user"]);
     }
 
     #[test]

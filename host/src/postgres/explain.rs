@@ -81,8 +81,11 @@ impl ServerError {
             message: why.to_owned(),
             detail: None,
             hint: None,
-            explanation: "the Secret names the other login as before, whose password is in force".to_owned(),
-            help: "mend that, and the next cycle rotates the password".to_owned(),
+            explanation:
+                "the password is in force, and the Secret was not written: it names the other login as before, unless \
+                          somebody else has written it just now"
+                    .to_owned(),
+            help: "the next cycle looks at the Secret again, and rotates the password if it still has to".to_owned(),
             transient: false,
         }
     }

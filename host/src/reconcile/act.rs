@@ -120,6 +120,9 @@ impl Reconciler {
             inside.iter().map(|(database, inside)| (*database, inside.given.clone())).collect(),
         );
         self.check_claim(client, ledger).await?;
+        if !self.may_switch(planned).await {
+            return Ok(None);
+        }
         let (unended, mut sessions) = self.end_sessions(client, planned, &kept_out(planned)).await?;
         // No transaction can hold these, so that it has been committed does not mean that all agrees.
         progress.unfinished = !unended.is_empty()

@@ -147,6 +147,7 @@ impl Reconciler {
         findings.extend(told);
         let terms = terms::in_force(&mut spec, observe::now());
         findings.extend(terms.findings);
+        findings.extend(rights::set_databases_aside(&mut spec, &observation.catalog));
         let mut questions = wishes::questions(&spec, &observation.catalog, &observation.state.records);
         databases::ask(&spec, &mut questions);
         row_security::ask(&spec, &mut questions);
@@ -162,7 +163,7 @@ impl Reconciler {
         let catalog = &observation.catalog;
         let seconds = i64::try_from(self.settings.removal_grace.as_secs()).unwrap_or(i64::MAX);
         let grace = Grace { now: observe::now(), seconds };
-        let mut left_out = LeftOut::default();
+        let mut left_out = LeftOut::unrenamed(&observation.unrenamed);
         let (mut resolved, steps, by) = loop {
             let (records, in_sync) = (&observation.state.records, &observation.in_sync);
             let mut resolved =

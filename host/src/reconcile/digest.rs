@@ -86,6 +86,11 @@ fn in_words(step: &Step, generated: &BTreeMap<String, Generate>) -> String {
     match &step.change {
         Change::CreateRole(role) if generated.contains_key(&role.name) => {
             let mut role = role.clone();
+            let takes_turns = generated.get(&role.name).is_some_and(|wish| wish.alternate.is_some());
+            if takes_turns {
+                // Whose turn it is by then.
+                (role.credential, role.has_password) = (None, None);
+            }
             if let Some(credential) = &mut role.credential {
                 (credential.version, credential.changed_at) = (String::new(), None);
             }
@@ -145,7 +150,10 @@ mod tests {
             let role = Role { standing, ..Role::new(name, Mode::Authoritative, Attributes::USER) };
             catalog.roles.insert(name.to_owned(), role);
         }
+        let two = Generate { alternate: Some("second".to_owned()), ..Generate::default() };
         let generated = ["app", "other", "new"].map(|name| (name.to_owned(), Generate::default()));
+        let generated = generated.into_iter().chain([("first".to_owned(), two.clone()), ("second".to_owned(), two)]);
+        let generated: BTreeMap<String, Generate> = generated.collect();
         let steps = changes.iter().cloned().map(|change| Step {
             change,
             risk: Risk::Safe,
@@ -155,7 +163,7 @@ mod tests {
             by: String::new(),
         });
         let mut fold = Fold::default();
-        fold_steps(&mut fold, &steps.collect::<Vec<_>>(), &Scripts::default(), &generated.into(), &catalog);
+        fold_steps(&mut fold, &steps.collect::<Vec<_>>(), &Scripts::default(), &generated, &catalog);
         fold.finish()
     }
 
@@ -181,6 +189,9 @@ mod tests {
         ] {
             assert_ne!(digest(another), plan, "{another:?}");
         }
+        // Whose turn it is when they are made makes no other plan either.
+        let bare = |name: &str| Change::CreateRole(Role::new(name, Mode::Authoritative, Attributes::USER));
+        assert_eq!(digest(&[create("first", "7"), bare("second")]), digest(&[bare("first"), create("second", "8")]));
         // Where there is nothing else, a rotation is not the same as nothing; and who brings a Secret answers for it.
         assert_ne!(digest(&[set("app")]), digest(&[]));
         assert_ne!(digest(&[create("hand2", "7")]), digest(&[create("hand2", "8")]));

@@ -59,6 +59,7 @@ fn planned(verdict: Verdict) -> Planned {
             in_sync: BTreeMap::new(),
             ledger: Ledger::Database { exists: true },
             renames: Vec::new(),
+            unrenamed: Default::default(),
             state: ledger::State { records: records.into(), ..ledger::State::default() },
             inputs: String::new(),
             in_recovery: false,

@@ -61,7 +61,8 @@ fn in_words(role: &str, reference: &SecretRef, due: &Due) -> String {
             "the password of {:?} is {}, and is rotated: {}",
             due.instead_of.as_deref().unwrap_or(role),
             match age {
-                0..172_800 => format!("{} hours old", age / 3_600),
+                0..7_200 => "1 hour old".to_owned(),
+                7_200..172_800 => format!("{} hours old", age / 3_600),
                 _ => format!("{} days old", age / 86_400),
             },
             match due.instead_of {
@@ -156,13 +157,22 @@ impl Reconciler {
 
     /// The guard sets no password of a role with a power that is not allowed, and so refuses the whole plan on the day that
     /// its rotation is due. Such a rotation is called off for the next plan that is made: that user's trouble is no one
-    /// else's. The answer is where these passwords are.
+    /// else's. So is one to a second login that is left as it is. The answer is where these passwords are.
     pub(super) fn withhold(&self, planned: &Planned) -> BTreeSet<SecretRef> {
         let mut withheld = BTreeSet::new();
+        let Observation { generated, catalog, .. } = &planned.observation;
+        let is_left = |login: &str, due: &Due| due.instead_of.is_some() && !planned.resolved.in_scope.contains(login);
+        let decided = !planned.converged && !planned.verdict.is_blocked();
+        for (login, (reference, due)) in generated.due.iter().filter(|_| decided) {
+            if is_left(login, due) {
+                let why = format!("{login:?}, whose turn it is, is left as it is, or was taken out by a policy");
+                self.unwritten().insert(reference.clone(), why);
+                withheld.insert(reference.clone());
+            }
+        }
         if !matches!(planned.verdict, Verdict::Refused(_)) {
             return withheld;
         }
-        let Observation { generated, catalog, .. } = &planned.observation;
         for (role, (reference, due)) in &generated.due {
             let powers = powers::not_allowed(role, catalog, &self.settings.allowed_powers);
             if powers.is_empty() || !matches!(due.reason, Reason::Rotation(_)) {

@@ -13,6 +13,8 @@ use super::records::steps_of;
 use super::{CycleError, Planned, Reconciler, Verdict};
 use crate::generated::Due;
 use crate::ledger::{Ledger, Update};
+use crate::parameter;
+use crate::plan::Change;
 use crate::postgres::apply::Failed;
 use crate::postgres::explain::ServerError;
 use crate::resolve::Record;
@@ -29,12 +31,26 @@ impl Planned {
     /// Secret is written for it.
     fn needed(&self) -> (Vec<Needed>, Vec<Needed>) {
         let set = with_new_passwords(self.plan.steps.iter().map(|step| &step.change));
-        let is_needed = |role: &String, due: &Due| {
-            self.resolved.in_scope.contains(role) && (!due.sets_password() || set.contains(role.as_str()))
+        let is_needed = |login: &String, due: &Due| {
+            let user = self.resolved.second_logins.get(login).unwrap_or(login);
+            [login, user].iter().all(|role| self.resolved.in_scope.contains(*role))
+                && (!due.sets_password() || set.contains(login.as_str()))
         };
         let due = self.observation.generated.due.iter().filter(|(role, (_, due))| is_needed(role, due));
         let needed = due.map(|(role, (reference, due))| (role.clone(), reference.clone(), due.clone()));
         needed.partition(|(_, _, due)| due.instead_of.is_none())
+    }
+
+    /// Whether a login that failed in something can be used all the same: its password is in force, and it acts as the user.
+    fn is_ready(&self, due: &Due, failed: &Failed) -> bool {
+        !failed.steps.iter().filter_map(|position| self.plan.steps.get(*position)).any(|step| match &step.change {
+            Change::CreateRole(_) | Change::SetPassword(_) => true,
+            Change::GrantRole { membership, .. } => {
+                Some(&membership.role) == self.resolved.second_logins.get(&due.login)
+            }
+            Change::SetSetting { setting, .. } => parameter::key(&setting.name) == "role",
+            _ => false,
+        })
     }
 }
 
@@ -51,18 +67,9 @@ impl Reconciler {
         self.check_claim(&client, &planned.observation.ledger).await?;
         drop(client);
         let (before, after) = planned.needed();
-        let ask = |(_, reference, due): Needed| async move {
-            let answer = self.source.may_write(due.into_secret(&reference.name)).await;
-            (reference, answer)
-        };
-        let mut all = true;
-        let mut answers = stream::iter(after.into_iter().map(ask)).buffer_unordered(AT_ONCE);
-        while let Some((reference, answer)) = answers.next().await {
-            if let Err(why) = answer {
-                self.unwritten().insert(reference, why);
-                all = false;
-            }
-        }
+        let unwritable = self.unwritable(after).await;
+        let mut all = unwritable.is_empty();
+        self.unwritten().extend(unwritable);
         for (role, reference, written) in self.write(before).await {
             match written {
                 Ok(version) => {
@@ -83,6 +90,24 @@ impl Reconciler {
         Ok(all)
     }
 
+    /// Whether the Secrets that are written after the plan are still those that were read, and may be written. Asked under
+    /// the lock: another instance may have rotated them just now, and of passwords the catalog's fingerprint may know
+    /// nothing.
+    pub(super) async fn may_switch(&self, planned: &Planned) -> bool {
+        let (_, after) = planned.needed();
+        self.unwritable(after).await.is_empty()
+    }
+
+    /// Those of them that cannot be written, and why.
+    async fn unwritable(&self, needed: Vec<Needed>) -> Vec<(SecretRef, String)> {
+        let ask = |(_, reference, due): Needed| async move {
+            let answer = self.source.may_write(due.into_secret(&reference.name)).await;
+            answer.err().map(|why| (reference, why))
+        };
+        let answers = stream::iter(needed.into_iter().map(ask)).buffer_unordered(AT_ONCE);
+        answers.filter_map(std::future::ready).collect().await
+    }
+
     /// Writes the Secrets of logins whose passwords are in force by now, and tells which could not be written: those name
     /// the other login as before. `update`: what the ledger says of each of them but which Secret it has.
     pub(super) async fn switch(
@@ -93,7 +118,9 @@ impl Reconciler {
         ledger: &mut Ledger,
     ) -> Result<Vec<Failed>, CycleError> {
         let (_, mut needed) = planned.needed();
-        needed.retain(|(login, _, _)| !failed.iter().any(|failed| failed.role == *login));
+        needed.retain(|(login, _, due)| {
+            !failed.iter().any(|failed| failed.role == *login && !planned.is_ready(due, failed))
+        });
         if needed.is_empty() {
             return Ok(Vec::new());
         }

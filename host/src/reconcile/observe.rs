@@ -21,6 +21,7 @@ use crate::postgres::snapshot::{self, StoredVerifiers};
 use crate::printable;
 use crate::resolve::renames::{self, Rename};
 use crate::resolve::{self, Records, terms};
+use crate::rights::{self, Denied, Reasons};
 use crate::secret::{SecretRef, Secrets};
 use crate::source::{Declaration, Directives, Revision};
 use crate::spec::{self, Parsed};
@@ -55,6 +56,8 @@ pub struct Observation {
     pub state: ledger::State,
     /// The renames that are due: what is seen is as it will be after them.
     pub renames: Vec<Rename>,
+    /// Those that the controller has no right to, by the new names.
+    pub unrenamed: Reasons,
     /// Digest of the inputs.
     pub inputs: String,
     /// Whether the server is a standby.
@@ -119,6 +122,7 @@ impl Reconciler {
                     ledger: Ledger::Database { exists: true },
                     state: ledger::State::default(),
                     renames: Vec::new(),
+                    unrenamed: Reasons::new(),
                     inputs,
                     in_recovery: false,
                     directives,
@@ -142,7 +146,10 @@ impl Reconciler {
         catalog.assign_standing(&self.settings.protected_roles, &managed);
         let mut spec = std::mem::take(&mut parsed.spec);
         fill_in(&mut spec, &secrets);
-        let renames = renames::due(&spec, &catalog);
+        let unrenamed = rights::renames(&spec, &catalog);
+        let unmade = rights::databases(&spec, &catalog);
+        let is_unmade = |name: &str| matches!(unmade.get(name), Some(Denied::Creation(_)));
+        let renames = renames::due(&spec, &catalog, &unrenamed.keys().cloned().collect(), is_unmade);
         renames::carry_out(&renames, &mut catalog);
         renames::carry_over(&renames, &mut state.records);
         for Rename { from, to } in &renames {
@@ -175,6 +182,7 @@ impl Reconciler {
             ledger,
             state,
             renames,
+            unrenamed,
             inputs,
             in_recovery: snapshot.in_recovery,
             directives,

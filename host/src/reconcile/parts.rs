@@ -314,7 +314,10 @@ impl Reconciler {
             let differences = compare(&made, &wanted, server.has_membership_options());
             if !differences.is_empty() {
                 let error = ServerError::without_effect(name, &differences, &server.current_user);
-                more.push(Failed { role: name.to_owned(), steps: steps_of(planned, name), error });
+                // It is about what is granted: a password is in force.
+                let mut steps = steps_of(planned, name);
+                steps.retain(|position| !matches!(planned.plan.steps[*position].change, Change::SetPassword(_)));
+                more.push(Failed { role: name.to_owned(), steps, error });
             }
         }
         Ok(more)

@@ -55,7 +55,12 @@ impl Reconciler {
             let secret_version = match kept {
                 Some(record) => record.secret_version.clone(),
                 // Of a password that no Secret holds yet nothing is remembered: were it never to get there, another one is set.
-                None => secret_version(desired).filter(|_| !observation.generated.is_switched_to(name)),
+                None if observation.generated.is_switched_to(name) => None,
+                // Of the one that the Secret does not name: it has what it was given last.
+                None if desired.credential.is_none() && desired.has_password != Some(false) => {
+                    known.and_then(|record| record.secret_version.clone())
+                }
+                None => secret_version(desired),
             };
             let record = Record {
                 oid: observation.catalog.oids.get(name).copied(),

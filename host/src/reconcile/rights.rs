@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
-use crate::model::{Finding, PUBLIC, Severity, Spec};
+use crate::model::{Finding, Grant, Object, PUBLIC, Severity, Spec};
 use crate::plan::{Plan, Step};
 use crate::present;
 use crate::resolve::Resolved;
-use crate::rights::{self, Reason, Reasons};
+use crate::rights::{self, Denied, Reason, Reasons};
 
 /// The code of what is said of a role that is left out for want of a right.
 pub(super) const MISSING_RIGHT: &str = "missing-right";
@@ -23,6 +23,12 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
+    /// Those that cannot get the name that they are declared under.
+    pub(super) fn unrenamed(reasons: &Reasons) -> LeftOut {
+        let roles: BTreeSet<String> = reasons.keys().cloned().collect();
+        LeftOut { reasons: reasons.clone(), wholly: roles.clone(), roles }
+    }
+
     /// Whether the plan has steps that the controller has no right to. Those roles are left out then, and the plan has to
     /// be made anew.
     pub(super) fn grows(&mut self, steps: &[Step], catalog: &Catalog, resolved: &Resolved) -> bool {
@@ -57,6 +63,42 @@ impl LeftOut {
             resolved.findings.push(finding.help(help));
         }
     }
+}
+
+/// Takes out of the spec what cannot be done about databases, and says so: then nobody waits for it in vain, and whoever
+/// needs a database that is not made is left as it is.
+pub(super) fn set_databases_aside(spec: &mut Spec, catalog: &Catalog) -> Vec<Finding> {
+    let denied = rights::databases(spec, catalog);
+    let mut findings = Vec::new();
+    for (name, denied) in denied {
+        let Some(declared) = spec.databases.get_mut(&name) else { continue };
+        let path = declared.path.clone();
+        let (message, reason) = match denied {
+            Denied::Creation(reason) => {
+                spec.databases.remove(&name);
+                let is_there = |grant: &Grant| {
+                    grant.database.as_ref() != Some(&name) && grant.on != Object::Database(name.clone())
+                };
+                spec.public.retain(is_there);
+                spec.row_security.retain(|table, _| table.database != name);
+                (format!("database {name:?} is not made: {}", reason.why), reason)
+            }
+            Denied::Change(reason) => {
+                (declared.owner, declared.connection_limit, declared.comment) = (None, None, None);
+                (
+                    format!("database {name:?} keeps its owner, its connection limit and its comment: {}", reason.why),
+                    reason,
+                )
+            }
+            Denied::Owner(reason) => {
+                declared.owner = None;
+                (format!("database {name:?} is not given to its owner: {}", reason.why), reason)
+            }
+        };
+        let finding = Finding::new(Severity::Error, MISSING_RIGHT, &path, message);
+        findings.push(finding.help(format!("{}; or take it out of users.yaml", help(&[reason]))));
+    }
+    findings
 }
 
 /// What to say of removals that will end half-way.

@@ -21,8 +21,14 @@ pub struct Rename {
 }
 
 /// The renames that are due, in the order of the new names. A role that is left as it is this time, for want of a
-/// Secret for instance, keeps its name as well; so does a protected one.
-pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
+/// Secret for instance, keeps its name as well; so does a protected one. `left_out`: those that are left as they are
+/// whatever is declared; `is_unmade`: databases that are declared, and will not be there all the same.
+pub fn due(
+    spec: &Spec,
+    catalog: &Catalog,
+    left_out: &BTreeSet<String>,
+    is_unmade: impl Fn(&str) -> bool,
+) -> Vec<Rename> {
     if spec.renamed_from.is_empty() {
         return Vec::new();
     }
@@ -45,9 +51,10 @@ pub fn due(spec: &Spec, catalog: &Catalog) -> Vec<Rename> {
     // What is left as it is, is to be judged of the server as it will be: with the new names, and with the databases
     // that are declared.
     let mut after = catalog.clone();
-    after.absent.extend(spec.databases.keys().filter(|name| !catalog.databases.contains_key(*name)).cloned());
+    let absent = spec.databases.keys().filter(|name| !catalog.databases.contains_key(*name) && !is_unmade(name));
+    after.absent.extend(absent.cloned());
     carry_out(&due, &mut after);
-    let left = skipped::skipped(&BTreeSet::new(), spec, &after, &mut Vec::new());
+    let left = skipped::skipped(left_out, spec, &after, &mut Vec::new());
     due.retain(|rename| !left.contains(&rename.to));
     due
 }

@@ -4,20 +4,24 @@
 //! ```text
 //! catalog ──► held: what the controller is and holds ─┐
 //! steps ──────────────────────────────────────────────┼─► rules, one for each change ──► reasons, with what mends them
-//! version ────────────────────────────────────────────┘
+//! version ────────────────────────────────────────────┤
+//! spec: renames, databases ───────────────────────────┴─► ahead, of what comes before all steps
 //! ```
 //!
 //! Said is only what is certain. A "cannot" that is wrong would keep the controller from its work, while what is not
 //! foreseen is refused by the server, and reported then. So rights are taken for what they could at most become while
-//! the plan runs, and these are left to the server: privileges on objects inside of databases; parameters that an
+//! the plan runs, and these are left to the server: privileges on objects, schemas and row-level security inside of databases; parameters that an
 //! extension has yet to define, or that are hidden from the controller; grant options that several roles have to
 //! contribute to; and, where a provider has changed PostgreSQL's rules, what is known to differ.
 
+mod ahead;
 mod held;
 mod mend;
 mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use ahead::{Denied, databases, renames};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,8 +33,8 @@ pub(super) fn of(change: &Change, held: &Held<'_>, desired: &BTreeMap<String, Ro
         Change::RevokeRole { membership, .. } => revoke_role(membership, change, held),
         Change::GrantPrivilege { role: Some(_), grant } => grant_privilege(grant, held),
         Change::RevokePrivilege { role: Some(role), grant } => revoke_privilege(role, grant, change, held),
-        // Of what is about no role nobody is left out, and a rename is the host's own: the server says what it has against
-        // them. The others never come through the guard.
+        // Renames and databases are judged ahead of all steps; what is about no role otherwise, the server has to tell. The
+        // others never come through the guard.
         Change::RenameRole { .. }
         | Change::GrantPrivilege { role: None, .. }
         | Change::RevokePrivilege { role: None, .. }
@@ -133,7 +133,9 @@ fn powers(role: Option<&str>, set: Attributes, clear: Attributes, held: &Held<'_
 
 /// What is done to a role that is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Touch {
+pub(super) enum Touch {
+    /// ALTER ROLE … RENAME TO.
+    Name,
     /// ALTER ROLE with options, a password among them.
     Options,
     /// ALTER ROLE … SET.
@@ -142,7 +144,7 @@ enum Touch {
     Comment,
 }
 
-fn touch(name: &str, how: Touch, held: &Held<'_>, desired: &BTreeMap<String, Role>) -> Vec<Reason> {
+pub(super) fn touch(name: &str, how: Touch, held: &Held<'_>, desired: &BTreeMap<String, Role>) -> Vec<Reason> {
     // One that the plan makes is one's own.
     let Some(found) = held.role(name) else { return Vec::new() };
     let me = &held.own.name;

@@ -50,7 +50,8 @@ impl Inner {
         self.one(&name).map(|(version, _)| version).map_err(|error| error.to_string())
     }
 
-    /// Whether it could be written now: to the byte but for the room on the disk.
+    /// Whether it could be written now, as far as that shows without doing it: what is to be replaced is the same, and a
+    /// file can be made beside it.
     pub(super) fn may_write(&self, secret: &NewSecret) -> Result<(), String> {
         let (name, _) = self.place(secret)?;
         let path = self.path.join(&name);

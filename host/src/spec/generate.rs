@@ -9,7 +9,7 @@ use super::user::{Edge, SecretAt, User};
 use super::yaml::{Kind, Node, Problem};
 use crate::catalog::is_predefined;
 use crate::generated::{Generate, PASSWORD_KEY};
-use crate::model::{self, Privileges, Setting};
+use crate::model::{self, Mode, Privileges, Setting};
 use crate::parameter;
 
 pub(super) const GENERATE_KEYS: [&str; 2] = ["rotate_every", "alternate"];
@@ -116,6 +116,13 @@ impl Reader {
             let message = format!("{} is named as its own second login", first.who());
             let problem = Problem::new(at, "alternate-itself", first.path(SECOND_LOGIN), message);
             self.report(problem.help("give the second login a name of its own"));
+            return None;
+        }
+        if first.mode == Mode::Adopt {
+            let message = format!("{} is only adopted, and has a second login, which is made", first.who());
+            let help = "leave `alternate` out, or declare `mode: additive`";
+            let problem = Problem::new(at, "alternate-and-adopt", first.path(SECOND_LOGIN), message);
+            self.report(problem.help(help));
             return None;
         }
         let mut settings = first.settings.clone().unwrap_or_default();
@@ -295,6 +302,7 @@ mod tests {
                 "  - {username: a, generate: {rotate_every: 1d, alternate: b}, database_settings: {x: {role: c}}}",
                 "alternate-and-role",
             ),
+            ("  - {username: a, generate: {rotate_every: 1d, alternate: b}, mode: adopt}", "alternate-and-adopt"),
             (
                 "  - {username: a, generate: {rotate_every: 1d, alternate: b}, replication: true}",
                 "alternate-and-replication",

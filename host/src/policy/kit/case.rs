@@ -9,7 +9,7 @@
 //!      context.yaml ──► Context
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -309,7 +309,7 @@ impl Case {
 
     /// A policy sees the server as it will be after the renames, as in a cycle.
     fn rename(&mut self) {
-        let renames = renames::due(&self.spec, &self.catalog);
+        let renames = renames::due(&self.spec, &self.catalog, &BTreeSet::new(), |_| false);
         renames::carry_out(&renames, &mut self.catalog);
         renames::carry_over(&renames, &mut self.records);
         for rename in renames {
